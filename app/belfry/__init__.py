@@ -1,0 +1,1 @@
+"""Belfry: in-app notifications from the Postgres you already have."""
