@@ -1,0 +1,66 @@
+CREATE OR REPLACE FUNCTION belfry.deposit(
+    recipient text, topic text, kind text, title text, body text, data jsonb, action_url text, actions jsonb,
+    actor jsonb, tags text[], severity text, tenant text, dedupe_key text, group_key text,
+    deliver_at timestamptz, expires_at timestamptz
+) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    sent bigint;
+BEGIN
+    deposit.title := coalesce(deposit.title, '');
+    deposit.body := coalesce(deposit.body, '');
+    deposit.data := coalesce(deposit.data, '{}');
+    deposit.actions := coalesce(deposit.actions, '[]');
+    deposit.tags := coalesce(deposit.tags, '{}');
+    deposit.severity := coalesce(deposit.severity, 'info');
+    deposit.tenant := coalesce(deposit.tenant, '');
+    IF (deposit.recipient IS NULL) = (deposit.topic IS NULL) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'BF005',
+            MESSAGE = 'a notification needs exactly one audience',
+            DETAIL = CASE WHEN deposit.topic IS NULL THEN 'Neither recipient nor topic was given.'
+                ELSE 'recipient and topic were both given.' END,
+            HINT = 'Name either a recipient or a topic.';
+    ELSIF deposit.topic IS NULL THEN
+        PERFORM belfry.require_recipient(deposit.recipient);
+    ELSE
+        PERFORM belfry.require_topic(deposit.topic);
+    END IF;
+    PERFORM belfry.require_content(
+        deposit.kind, deposit.title, deposit.body, deposit.data, deposit.action_url, deposit.actions,
+        deposit.actor, deposit.tags, deposit.severity, deposit.tenant, deposit.dedupe_key, deposit.group_key,
+        deposit.deliver_at);
+    -- Who waited for another sender of the same key finds either its row, or, when that one rolled back, room.
+    FOR attempt IN 1..100 LOOP
+        INSERT INTO belfry.notification (
+            recipient, topic, kind, title, body, data, action_url, actions, actor, tags, severity, tenant,
+            dedupe_key, group_key, expires_at)
+        VALUES (
+            deposit.recipient, deposit.topic, deposit.kind, deposit.title, deposit.body, deposit.data,
+            deposit.action_url, deposit.actions, deposit.actor, deposit.tags, deposit.severity, deposit.tenant,
+            deposit.dedupe_key, deposit.group_key, deposit.expires_at)
+        ON CONFLICT DO NOTHING
+        RETURNING notification.id INTO sent;
+        IF sent IS NULL AND deposit.topic IS NULL THEN
+            SELECT notification.id INTO sent FROM belfry.notification
+            WHERE notification.recipient = deposit.recipient AND notification.dedupe_key = deposit.dedupe_key;
+        ELSIF sent IS NULL THEN
+            SELECT notification.id INTO sent FROM belfry.notification
+            WHERE notification.topic = deposit.topic AND notification.dedupe_key = deposit.dedupe_key;
+        END IF;
+        IF sent IS NOT NULL THEN
+            RETURN sent;
+        END IF;
+    END LOOP;
+    RAISE EXCEPTION USING
+        ERRCODE = 'unique_violation',
+        MESSAGE = 'no free id was found for the notification',
+        HINT = 'The sequence belfry.position stands below ids that exist; a DBA must set it above the largest.';
+END
+$$;
+COMMENT ON FUNCTION belfry.deposit(
+    text, text, text, text, text, jsonb, text, jsonb, jsonb, text[], text, text, text, text, timestamptz, timestamptz
+) IS
+    'Internal: the careful way of send and publish, for a dedupe_key, a NULL where a default is meant, or an argument '
+    'to refuse. Its conflict wait and its look-up need rights that a sender has not.';

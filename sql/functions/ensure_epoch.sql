@@ -1,0 +1,20 @@
+CREATE OR REPLACE FUNCTION belfry.ensure_epoch() RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    recorded belfry.epoch;
+    known record;
+BEGIN
+    SELECT epoch.* INTO recorded FROM belfry.settled JOIN belfry.epoch ON epoch.token = settled.epoch;
+    SELECT * INTO known FROM belfry.identity();
+    IF known.system_identifier IS NULL
+        OR (known.system_identifier, known.timeline) IS NOT DISTINCT FROM
+            (recorded.system_identifier, recorded.timeline) THEN
+        RETURN recorded.token;
+    END IF;
+    RETURN belfry.new_epoch(recorded.token);
+END
+$$;
+COMMENT ON FUNCTION belfry.ensure_epoch() IS
+    'For relays, on every new connection: begins a new epoch when this server is another one than the epoch was made on '
+    '(a promoted standby, a restored backup), and returns the present epoch.';

@@ -1,0 +1,35 @@
+-- Nothing is granted that is not named here: everything is taken back first.
+REVOKE ALL ON SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_relay, belfry_monitor;
+REVOKE ALL ON ALL TABLES IN SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_relay, belfry_monitor;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_relay, belfry_monitor;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_relay, belfry_monitor;
+
+GRANT USAGE ON SCHEMA belfry TO belfry_sender, belfry_relay, belfry_monitor;
+
+-- A sender may add notifications, by function or plain INSERT, and learn their ids; it reads nothing.
+-- Neither id nor created_at can be given. Internal functions are here because send and the others call them as the caller.
+GRANT INSERT (
+    recipient, topic, tenant, kind, title, body, data, action_url, actions, actor, tags, severity, dedupe_key,
+    group_key, expires_at
+), SELECT (id) ON belfry.notification TO belfry_sender;
+GRANT EXECUTE ON FUNCTION
+    belfry.send, belfry.send_many, belfry.publish, belfry.broadcast, belfry.subscribe, belfry.unsubscribe,
+    belfry.settle(), belfry.deposit, belfry.require_recipient, belfry.require_topic, belfry.require_content
+TO belfry_sender;
+
+-- A relay reads everything and writes only first contacts, what is settled, and epochs, by function.
+-- It is a member of belfry_sender too, for POST /v1/notifications.
+GRANT SELECT ON ALL TABLES IN SCHEMA belfry TO belfry_relay;
+GRANT SELECT ON SEQUENCE belfry.position TO belfry_relay;
+GRANT EXECUTE ON FUNCTION
+    belfry.contact, belfry.settle(bigint, text), belfry.ensure_epoch, belfry.new_epoch, belfry.last_position
+TO belfry_relay;
+
+-- A monitor sees how things stand and how much there is, and neither names nor contents.
+GRANT SELECT ON belfry.settled, belfry.epoch, belfry.setting, belfry.migration TO belfry_monitor;
+GRANT SELECT (id, created_at) ON belfry.notification TO belfry_monitor;
+GRANT SELECT (id, verb, created_at) ON belfry.change TO belfry_monitor;
+GRANT SELECT (topic, since, until) ON belfry.subscription TO belfry_monitor;
+GRANT SELECT (since, created_at) ON belfry.inbox TO belfry_monitor;
+GRANT SELECT ON SEQUENCE belfry.position TO belfry_monitor;
+GRANT EXECUTE ON FUNCTION belfry.last_position TO belfry_monitor;
