@@ -1,0 +1,279 @@
+"""The settings: one table, from which the environment, `.env`, the flags, the help and the documentation derive."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from belfry import errors
+
+PREFIX = "BELFRY_"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+MIN_SECRET_BYTES = 32
+HIDDEN = "***"
+
+
+# --- how a setting is read ---------------------------------------------------------------------------------
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty")
+    return value.strip()
+
+
+def _database_url(value: str) -> str:
+    url = _text(value)
+    if not url.startswith(("postgresql://", "postgres://")) and not re.match(r"\w+\s*=", url):
+        raise ValueError("is not a Postgres URL such as postgresql://user:password@host:5432/name")
+    return url
+
+
+def _secret(value: str) -> str:
+    if len(value.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"is shorter than {MIN_SECRET_BYTES} bytes; make one with `openssl rand -hex 32`")
+    return value
+
+
+def _file(value: str) -> Path:
+    path = Path(_text(value)).expanduser()
+    if not path.is_file():
+        raise ValueError(f"names a file that is not there: {path}")
+    return path
+
+
+def _flag(value: str) -> bool:
+    match value.strip().lower():
+        case "1" | "true" | "yes" | "on":
+            return True
+        case "" | "0" | "false" | "no" | "off":
+            return False
+        case other:
+            raise ValueError(f"must be true or false, not {other!r}")
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(f"must be a whole number, not {value!r}") from None
+        if not low <= number <= high:
+            raise ValueError(f"must be between {low} and {high}, not {number}")
+        return number
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(f"must be a number of seconds, not {value!r}") from None
+        if not low <= number <= high:
+            raise ValueError(f"must be between {low:g} and {high:g} seconds, not {value}")
+        return number
+
+    return parse
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query or "*" in origin:
+            raise ValueError(f"must list origins such as https://app.example.com, not {origin!r}")
+    return origins
+
+
+def _log_level(value: str) -> str:
+    if value.strip().lower() not in LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}, not {value!r}")
+    return value.strip().lower()
+
+
+# --- the table ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as people see it."""
+
+    name: str
+    help: str
+    parse: Callable[[str], Any]
+    default: Any
+    hidden: bool  # its value is a secret, or a URL that may hold one
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment and in `.env`."""
+        return PREFIX + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def default_text(self) -> str:
+        """Its default as a person would write it."""
+        match self.default:
+            case None | ():
+                return "none"
+            case bool():
+                return str(self.default).lower()
+            case float():
+                return f"{self.default:g}"
+            case _:
+                return str(self.default)
+
+
+def _setting(default: Any, parse: Callable[[str], Any], help: str, *, hidden: bool = False) -> Any:
+    return field(default=default, repr=not hidden, metadata={"parse": parse, "help": help, "hidden": hidden})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What one Belfry process was told. Its repr hides secrets and URLs."""
+
+    database_url: str | None = _setting(
+        None, _database_url, "the Postgres to use; with --dev and none, an embedded one under .belfry/", hidden=True
+    )
+    direct_url: str | None = _setting(
+        None, _database_url, "the same Postgres without a pooler between, where the other URL is one", hidden=True
+    )
+    secret: str | None = _setting(None, _secret, "signs and checks tokens (HS256), 32 bytes or more", hidden=True)
+    previous_secret: str | None = _setting(
+        None, _secret, "the secret before this one: its tokens are still accepted", hidden=True
+    )
+    public_key_file: Path | None = _setting(  # noqa: RUF009 - a field(), not a shared default
+        None, _file, "PEM file of one or more public keys for RS256, ES256 or EdDSA tokens"
+    )
+    jwks_file: Path | None = _setting(  # noqa: RUF009
+        None, _file, "JWKS file of public keys for RS256, ES256 or EdDSA tokens"
+    )
+    host: str = _setting("127.0.0.1", _text, "address to listen on")
+    port: int = _setting(8080, _whole(0, 65535), "port to listen on (0: any free one)")
+    workers: int = _setting(1, _whole(1, 256), "processes, each with a relay of its own")
+    dev: bool = _setting(False, _flag, "development mode: embedded Postgres, a secret, the demo page")
+    cors_origins: tuple[str, ...] = _setting(
+        (), _origins, "origins whose pages may call, separated by commas, such as https://app.example.com"
+    )
+    heartbeat_seconds: float = _setting(15.0, _seconds(0.1, 3600), "pause between two heartbeats of a stream")
+    max_streams: int = _setting(20_000, _whole(1, 10_000_000), "streams that one worker holds")
+    max_streams_per_recipient: int = _setting(
+        32, _whole(1, 100_000), "streams of one recipient on one worker; the oldest gives way"
+    )
+    max_stream_age_seconds: float = _setting(
+        3600.0, _seconds(1, 604_800), "age at which a stream is asked to connect anew"
+    )
+    retry_milliseconds: int = _setting(
+        2000, _whole(1, 3_600_000), "pause that clients are told to make before they reconnect (jittered)"
+    )
+    stream_buffer_bytes: int = _setting(
+        262_144, _whole(1024, 1 << 30), "what may wait for one slow reader before it is cut off"
+    )
+    recent_rows: int = _setting(10_000, _whole(0, 10_000_000), "rows kept in memory for clients that come back")
+    recent_bytes: int = _setting(33_554_432, _whole(0, 1 << 40), "bytes kept in memory for clients that come back")
+    page_rows: int = _setting(500, _whole(1, 100_000), "rows that one query reads at most")
+    tick_seconds: float = _setting(1.0, _seconds(0.01, 60), "safety tick: the table is read at least this often")
+    drain_seconds: float = _setting(1.0, _seconds(0, 600), "time that streams get to end at a stop")
+    log_level: str = _setting("info", _log_level, "debug, info, warning or error")
+    reuse_port: bool = _setting(
+        False, _flag, "let several processes share the port (SO_REUSEPORT); set by --workers itself"
+    )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], **flags: Any) -> Config:
+        """Read flags, then the environment, then defaults. A flag that is None was not given.
+
+        Raises ConfigError with every fault at once. A flag is a text or already the right type.
+        """
+        values: dict[str, Any] = {}
+        faults = [f"unknown setting {name}" for name in flags.keys() - SETTINGS.keys()]
+        for setting in SETTINGS.values():
+            given, source = _given(setting, environ, flags)
+            if given is None:
+                continue
+            try:
+                values[setting.name] = setting.parse(given) if isinstance(given, str) else given
+            except ValueError as fault:
+                faults.append(f"{source} {fault}")
+        if faults:
+            raise errors.ConfigError("; ".join(faults))
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> Config:
+        """This configuration with some settings changed."""
+        return dataclasses.replace(self, **changes)
+
+    def require_key(self) -> None:
+        """Raise SecretMissing when there is nothing to check a token with."""
+        if not (self.secret or self.public_key_file or self.jwks_file):
+            raise errors.SecretMissing()
+
+    @property
+    def listen_url(self) -> str | None:
+        """The URL for LISTEN, bell and poll."""
+        return self.direct_url or self.database_url
+
+
+def _given(setting: Setting, environ: Mapping[str, str], flags: Mapping[str, Any]) -> tuple[Any, str]:
+    if flags.get(setting.name) is not None:
+        return flags[setting.name], setting.flag
+    value = environ.get(setting.variable)
+    # An empty variable is how shells and container files say "not set".
+    return (value if value and value.strip() else None), setting.variable
+
+
+SETTINGS: dict[str, Setting] = {
+    f.name: Setting(f.name, f.metadata["help"], f.metadata["parse"], f.default, f.metadata["hidden"])
+    for f in dataclasses.fields(Config)
+}
+"""Every setting by name, in the order of the help."""
+
+
+# --- .env --------------------------------------------------------------------------------------------------
+
+
+_LINE = re.compile(
+    r"""^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|(.*?))\s*(?:(?<=\s)\#.*)?$"""
+)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The `NAME=value` lines of a file, none when it is not there; values may be quoted, `#` begins a comment."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as fault:
+        raise errors.ConfigError(f"{path} cannot be read: {fault}") from None
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.match(line)
+        if match is None:  # the line itself is not shown: it may hold a secret
+            raise errors.ConfigError(f"{path}, line {number}: expected NAME=value")
+        name, double, single, bare = match.groups()
+        found[name] = re.sub(r"\\(.)", r"\1", double) if double is not None else single if bare is None else bare
+    return found
+
+
+def environment(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """The process's environment over the `.env` of a directory."""
+    return {**read_env_file(directory / ".env"), **environ}
+
+
+def hide_password(url: str) -> str:
+    """A database URL as it may be shown."""
+    url = re.sub(r"(://[^:/@\s]*):\S*@", rf"\1:{HIDDEN}@", url)
+    return re.sub(r"(?i)\b(password|passwd|sslpassword)\s*=\s*('[^']*'|[^&\s]*)", rf"\1={HIDDEN}", url)
