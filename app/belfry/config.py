@@ -15,7 +15,6 @@ from belfry import errors
 PREFIX = "BELFRY_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MIN_SECRET_BYTES = 32
-HIDDEN = "***"
 
 
 # --- how a setting is read ---------------------------------------------------------------------------------
@@ -35,6 +34,8 @@ def _database_url(value: str) -> str:
 
 
 def _secret(value: str) -> str:
+    if "-----BEGIN" in value or value.startswith("ssh-"):
+        raise ValueError("is a key pair's half; give a public key with BELFRY_PUBLIC_KEY_FILE")
     if len(value.encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"is shorter than {MIN_SECRET_BYTES} bytes; make one with `openssl rand -hex 32`")
     return value
@@ -271,9 +272,3 @@ def read_env_file(path: Path) -> dict[str, str]:
 def environment(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
     """The process's environment over the `.env` of a directory."""
     return {**read_env_file(directory / ".env"), **environ}
-
-
-def hide_password(url: str) -> str:
-    """A database URL as it may be shown."""
-    url = re.sub(r"(://[^:/@\s]*):\S*@", rf"\1:{HIDDEN}@", url)
-    return re.sub(r"(?i)\b(password|passwd|sslpassword)\s*=\s*('[^']*'|[^&\s]*)", rf"\1={HIDDEN}", url)
