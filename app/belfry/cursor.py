@@ -16,6 +16,7 @@ Range = tuple[int, int]
 
 MAX_CURSOR_BYTES = 2048
 MAX_POSITION = 2**63 - 1
+NARROW_RANGE_IDS = 100
 WIDE_RANGE_IDS = 1000
 WIDE_PROBE_SECONDS = 0.25
 MAX_PROBED_RANGES = 500
@@ -196,11 +197,14 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one poll reads: everything above `head`, the probes, and membership rows in the ranges left out."""
+    """What one poll reads: everything above `head`, and the probes.
+
+    `wide` are the ranges of which it may not read all: those left out, and those in which a page may not suffice.
+    """
 
     head: int
     probes: tuple[Probe, ...]
-    skipped: tuple[Range, ...]
+    wide: tuple[Range, ...]
 
 
 class Tracker:
@@ -269,7 +273,8 @@ class Tracker:
                 gap.probe_at = now + WIDE_PROBE_SECONDS
         chosen.sort(key=lambda gap: gap.lo)
         probes = tuple(Probe(gap.lo, gap.hi, gap.condemned) for gap in chosen)
-        return Plan(self.head, probes, subtract(self.gaps, [(probe.lo, probe.hi) for probe in probes]))
+        narrow = [(probe.lo, probe.hi) for probe in probes if probe.hi - probe.lo < NARROW_RANGE_IDS]
+        return Plan(self.head, probes, subtract(self.gaps, narrow))
 
     def finish(self, probe: Probe, covered: int) -> None:
         """The poll has read the probe up to the id `covered`, and its rows were seen: bury what is dead.

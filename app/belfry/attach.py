@@ -1,0 +1,67 @@
+"""Where a client comes in: what its cursor means to a relay that has seen `seen`. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from belfry.cursor import Cursor, MalformedCursor, parse
+from belfry.model import EVERYONE, Stay
+
+EVERYTHING = "0"
+"""The cursor that means all that is retained; it never resets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What to do for a client: replay what `client` has not seen (None: nothing), after a `reset` if there is a reason."""
+
+    client: Cursor | None
+    reset: str | None = None  # malformed, epoch, pruned
+    everything: bool = False  # `cursor=0`: what was pruned meanwhile is no longer retained, and no loss
+
+
+def resolve(requested: str | None, seen: Cursor, *, pruned: int, last_value: int) -> Start:
+    """Read a client's cursor. `last_value` is the sequence's, `pruned` the highest position that retention took."""
+    if requested is None:
+        return Start(None)
+    if requested == EVERYTHING:
+        return Start(Cursor(0, (), seen.epoch), everything=True)
+    try:
+        client = parse(requested)
+    except MalformedCursor:
+        return Start(None, "malformed")
+    if client.epoch != seen.epoch or client.head > last_value:
+        return Start(None, "epoch")
+    if below(client, pruned):
+        return Start(Cursor(pruned, (), seen.epoch), "pruned")
+    return Start(client)
+
+
+def below(client: Cursor, pruned: int) -> bool:
+    """Whether something that the client has not seen may have been pruned."""
+    return client.head < pruned or bool(client.gaps and client.gaps[0][0] <= pruned)
+
+
+def as_seen(stays: dict[str, list[Stay]], seen: Cursor) -> dict[str, list[Stay]]:
+    """The stays as of a cursor: what the relay has not seen yet will turn up in a poll and take effect there."""
+    out: dict[str, list[Stay]] = {}
+    for topic, intervals in stays.items():
+        kept = [
+            stay if stay.until is None or seen.has(stay.until) else Stay(stay.since)
+            for stay in intervals
+            if topic == EVERYONE or seen.has(stay.since)
+        ]
+        if kept:
+            out[topic] = kept
+    return out
+
+
+def joined_late(stays: dict[str, list[Stay]], client: Cursor) -> list[tuple[str, Stay]]:
+    """The stays that began in a gap of the client: rows above that it took for others' are its own after all."""
+    return [
+        (topic, stay)
+        for topic, intervals in stays.items()
+        if topic != EVERYONE
+        for stay in intervals
+        if stay.since < client.head and not client.has(stay.since)
+    ]

@@ -1,0 +1,52 @@
+"""The data that moves between the database, the relay and the streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+EVERYONE = "*"
+"""The topic of all recipients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A notification or a change as a poll found it."""
+
+    id: int
+    recipient: str | None
+    topic: str | None
+    tenant: str
+    verb: str | None  # None: a notification
+    payload: bytes | None  # the frame from `data:` (or `event:`) on; None: expired, there is nothing to send
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """One stay of a recipient in a topic, as an interval of positions; it holds the rows between its ends."""
+
+    since: int
+    until: int | None = None
+
+    def holds(self, position: int) -> bool:
+        return self.since < position and (self.until is None or position < self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What the database knows of a recipient, in one snapshot."""
+
+    recipient: str
+    stays: dict[str, list[Stay]]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The database's own state: what is settled and pruned, the epoch, the sequence, the wake mode."""
+
+    through: int
+    pruned: int
+    epoch: str
+    last_value: int
+    wake_mode: str

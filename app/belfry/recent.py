@@ -1,0 +1,70 @@
+"""The relay's buffer of recent rows: what spares a returning client, and the database, a query. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+
+from belfry.cursor import Cursor, Range, Tracker, clip, replayable
+from belfry.model import Row
+
+
+MAX_BASE_GAPS = 1000
+
+
+def _id(row: Row) -> int:
+    return row.id
+
+
+class Recent:
+    """The last rows that the relay has seen, others' included, and the cursor at which they begin."""
+
+    def __init__(self, base: Cursor, *, max_rows: int, max_bytes: int) -> None:
+        self._base = Tracker(base.head, base.gaps)
+        self._arrived: deque[Row] = deque()
+        self._by_id: list[Row] = []
+        self._bytes = 0
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+
+    def __len__(self) -> int:
+        return len(self._arrived)
+
+    def add(self, row: Row) -> None:
+        """Keep a row; the oldest leave when rows or bytes pass their bound."""
+        self._arrived.append(row)
+        insort(self._by_id, row, key=_id)
+        self._bytes += len(row.payload or b"")
+        while len(self._arrived) > self._max_rows or self._bytes > self._max_bytes:
+            self._evict()
+
+    def rows(self, client: Cursor, seen: Cursor) -> list[Row] | None:
+        """The rows that the relay has seen and the client has not, in id order.
+
+        None when some of them may have left the buffer, or came before it: then only the table knows.
+        """
+        base = self._base.cursor()
+        if replayable(client, base):
+            return None
+        out: list[Row] = []
+        for lo, hi in replayable(client, seen):
+            out += self._between((lo, hi))
+        return out
+
+    def tidy(self, open_gaps: tuple[Range, ...]) -> None:
+        """Drop gaps of the base that are neither open nor filled by a row of the buffer: they are dead."""
+        base = self._base.gaps
+        if len(base) > MAX_BASE_GAPS:
+            alive = [gap for gap in base if self._between(gap) or clip(open_gaps, *gap)]
+            self._base = Tracker(self._base.head, alive)
+
+    def _evict(self) -> None:
+        row = self._arrived.popleft()
+        del self._by_id[bisect_left(self._by_id, row.id, key=_id)]
+        self._bytes -= len(row.payload or b"")
+        self._base.see(row.id)
+
+    def _between(self, span: Range) -> list[Row]:
+        first = bisect_left(self._by_id, span[0], key=_id)
+        return self._by_id[first : bisect_left(self._by_id, span[1] + 1, lo=first, key=_id)]
+

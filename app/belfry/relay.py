@@ -1,0 +1,340 @@
+"""The loop that turns rows into streams: wake or poll, read what is new, dispatch, let clients in.
+
+All that touches the cursor happens in this one loop, between two polls, without an await in between: so what a
+stream's cursor says is what was written to it (`docs/decisions/cursor.md`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from belfry import attach, queries, sse
+from belfry.backoff import Backoff
+from belfry.config import Config
+from belfry.cursor import Cursor, Plan, Tracker
+from belfry.doorbell import Doorbell
+from belfry.hub import Hub, Stream
+from belfry.listener import Listener
+from belfry.model import Member, Row, State
+from belfry.recent import Recent
+from belfry.replay import Replay
+
+log = logging.getLogger(__name__)
+
+OWNERS_SECONDS = 0.1
+QUERY_SECONDS = 10.0
+LEASE = "SET idle_session_timeout = '3s'"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A stream that waits to be let in, and the cursor that its client brought."""
+
+    stream: Stream
+    requested: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one turn has read. The state and the members are there when somebody waits to be let in."""
+
+    found: queries.Found
+    newest: int  # of both tables, when the page was full; else 0
+    state: State | None
+    members: dict[str, Member]
+
+
+class Relay:
+    """One relay: its cursor, its bell, its streams. Several on one database do not coordinate."""
+
+    def __init__(
+        self,
+        config: Config,
+        hub: Hub,
+        relay_pool: AsyncConnectionPool[Any],
+        listener_pool: AsyncConnectionPool[Any],
+        replay: Replay,
+    ) -> None:
+        self.hub = hub
+        self.ready = False
+        self.heard = ""  # the payload of the last NOTIFY that had one
+        self.counts: Counter[str] = Counter()
+        self.listener = Listener(listener_pool, self.wake, ping_seconds=config.tick_seconds)
+        self.tracker = Tracker()
+        self.state: State | None = None
+        self.bell = Doorbell(config.tick_seconds)
+        self._config = config
+        self._pool = relay_pool
+        self._replay = replay
+        self._recent = Recent(Cursor(0), max_rows=config.recent_rows, max_bytes=config.recent_bytes)
+        self._newest: Row | None = None
+        self._waiting: list[Arrival] = []
+        self._woken = asyncio.Event()
+        self._rung = False
+        self._told_to_poll = False
+        self._ticked_at = self._asked_at = float("-inf")
+
+    # --- what others call ------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> str:
+        return self.state.epoch if self.state else ""
+
+    def wake(self, payload: str) -> None:
+        """A NOTIFY has arrived, or the listener has connected again."""
+        self.counts["wakes"] += 1
+        self.heard = payload or self.heard
+        self._rung = True
+        self._told_to_poll |= payload == "disarm"
+        self._woken.set()
+
+    def attach(self, stream: Stream, requested: str | None) -> None:
+        """Let a stream in after the next poll that begins from now; until then it only waits."""
+        self._waiting.append(Arrival(stream, requested))
+        self._woken.set()
+
+    def detach(self, stream: Stream) -> None:
+        """The client has left."""
+        stream.gone()
+        self.hub.remove(stream)
+
+    async def run(self) -> None:
+        """Relay until cancelled; a lost connection is replaced, and nothing seen is forgotten."""
+        backoff = Backoff()
+        while True:
+            try:
+                async with self._pool.connection(timeout=self._config.tick_seconds * 2) as connection:
+                    await self._begin(connection)
+                    backoff.reset()
+                    while True:
+                        await self._wait()
+                        await self._turn(connection)
+            except (psycopg.Error, TimeoutError) as error:
+                log.warning("the relay's connection is gone: %s", error, extra={"action": "relay_lost"})
+            except Exception:
+                # Something may have been seen and not dispatched: let every client resume from what it got.
+                log.exception("the relay starts over after a fault of its own", extra={"action": "relay_failed"})
+                self.state = None
+                self._end_all()
+            self.ready = False
+            await self._beat_while_down(backoff.next_seconds())
+
+    # --- a connection begins ---------------------------------------------------------------------------------
+
+    async def _begin(self, connection: queries.Connection) -> None:
+        """Take up on a new connection: is this still the history that the cursor tells of?"""
+        async with asyncio.timeout(QUERY_SECONDS):
+            await connection.execute(LEASE)
+            epoch = await queries.ensure_epoch(connection)
+            state = await queries.state(connection)
+            if self.state is not None and epoch == self.epoch and await self._forked(connection, state):
+                await queries.new_epoch(connection, epoch)
+                state = await queries.state(connection)
+            if self.state is None or state.epoch != self.epoch:
+                await self._start_over(connection, state)
+        self.state = state
+        self.tracker.forget_owners()
+        self.bell.connected(self._now())
+        self.bell.mode = state.wake_mode
+        self._ticked_at = float("-inf")
+
+    async def _forked(self, connection: queries.Connection, state: State) -> bool:
+        """Whether the database has lost what this relay has seen, and will give those ids again."""
+        if state.last_value < self.tracker.head:
+            return True
+        newest = self._newest
+        if newest is None or newest.id <= state.pruned:
+            return False
+        return await queries.created_at(connection, newest.id) != newest.created_at
+
+    async def _start_over(self, connection: queries.Connection, state: State) -> None:
+        """Forget head, gaps, owners and recent frames; clients of the old epoch come back and get `reset`."""
+        head, gaps = await queries.missing(connection, state.through)
+        self.tracker = Tracker(head, gaps)
+        config = self._config
+        self._recent = Recent(self.tracker.cursor(), max_rows=config.recent_rows, max_bytes=config.recent_bytes)
+        self._newest = None
+        self._end_all()
+
+    def _end_all(self) -> None:
+        for stream in list(self.hub.streams):
+            self.hub.end(stream, "rotate")
+
+    # --- a turn of the loop ----------------------------------------------------------------------------------
+
+    async def _wait(self) -> None:
+        """Sleep until there is something to read, or the pause is over."""
+        now = self._now()
+        seconds = 0.0 if self.tracker.backlog else self.bell.wait_seconds()
+        if self.bell.asleep:
+            try:
+                async with asyncio.timeout(min(seconds, max(0.0, self._ticked_at + seconds - now))):
+                    await self._woken.wait()
+            except TimeoutError:
+                return
+            seconds = self.bell.earliest() - self._now()
+        await asyncio.sleep(max(0.0, seconds))
+
+    async def _turn(self, connection: queries.Connection) -> None:
+        """One poll, what it found dispatched, who waited let in, and then: what next?"""
+        rung, self._rung = self._rung, False
+        self._woken.clear()
+        tick = self._now() - self._ticked_at >= self._config.tick_seconds
+        source = self._source(rung=rung, tick=tick)
+        self.counts[f"rows_{source}"] += await self._poll(connection, rung=rung)
+        self.ready = True
+        async with asyncio.timeout(QUERY_SECONDS):
+            await self._ask_owners(connection)
+            if tick:
+                await self._tick(connection)
+            await self._tend_bell(connection, tick=tick)
+
+    def _source(self, *, rung: bool, tick: bool) -> str:
+        """What made this turn: the rows that it finds are counted by it. Many by `tick` mean that no bell rings."""
+        if not self.bell.asleep:
+            return "poll"
+        return "bell" if rung else "tick" if tick else "attach"
+
+    async def _poll(self, connection: queries.Connection, *, rung: bool) -> int:
+        """Read, see, dispatch, let in; returns how many rows were new.
+
+        Reading may fail and changes nothing. From `_see` on nothing may fail: what was seen must be dispatched.
+        """
+        began = self._now()
+        arrivals = list(self._waiting)
+        before = self.tracker.cursor(self.epoch)
+        plan = self.tracker.plan(began)
+        async with asyncio.timeout(QUERY_SECONDS):
+            snapshot = await self._read(connection, plan, arrivals)
+        del self._waiting[: len(arrivals)]
+        fresh = self._see(plan, snapshot)
+        self.bell.polled(len(fresh), rung=rung, began=began, ended=self._now())
+        await self._dispatch(before, fresh)
+        self._let_in(arrivals, snapshot)
+        return len(fresh)
+
+    async def _read(self, connection: queries.Connection, plan: Plan, arrivals: Sequence[Arrival]) -> Snapshot:
+        """The poll alone, or, when somebody waits, with all that letting them in needs: one snapshot for both."""
+        self.counts["row_queries"] += 1
+        page = self._config.page_rows
+        if not arrivals:
+            found, state, members = await queries.poll(connection, plan, page), None, dict[str, Member]()
+        else:
+            recipients = {arrival.stream.recipient for arrival in arrivals}
+            await queries.contact(connection, recipients)
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            found = await queries.poll(connection, plan, page)
+            state = await queries.state(connection)
+            members = await queries.members(connection, recipients)
+            await connection.execute("COMMIT")
+        newest = await queries.newest(connection) if found.full else 0
+        return Snapshot(found, newest, state, members)
+
+    def _see(self, plan: Plan, snapshot: Snapshot) -> list[tuple[Row, bytes]]:
+        """Take note of the rows, each with the cursor after it, and bury the gaps that this poll proved dead."""
+        fresh: list[tuple[Row, bytes]] = []
+        for row in snapshot.found.rows:
+            if self.tracker.see(row.id):
+                fresh.append((row, sse.id_line(self.tracker.text(self.epoch))))
+                self._recent.add(row)
+                self._newest = row if self._newest is None or row.id > self._newest.id else self._newest
+        for probe, covered in zip(plan.probes, snapshot.found.covered, strict=True):
+            self.tracker.finish(probe, covered)
+        self.tracker.raise_head(snapshot.newest)
+        return fresh
+
+    async def _dispatch(self, before: Cursor, fresh: list[tuple[Row, bytes]]) -> None:
+        """Hand the rows to the streams. Whoever joined a topic late is replayed what it is owed of it."""
+        joined: set[Stream] = set()
+        for row, _ in fresh:
+            if row.verb == "subscribed" and row.id < before.head:
+                joined |= {stream for stream in self.hub.of(row.recipient or "") if _is_news(stream, row)}
+        if fresh:
+            await self.hub.dispatch(fresh, frozenset(joined))
+        seen = self.tracker.cursor(self.epoch)
+        for stream in joined:
+            self._replay.rejoin(stream, before, seen)
+
+    def _let_in(self, arrivals: Sequence[Arrival], snapshot: Snapshot) -> None:
+        """Register streams, and copy the cursor for them, in one step."""
+        if snapshot.state is None:
+            return
+        if snapshot.state.epoch != self.epoch:  # the tick will start over; then they are let in
+            self._waiting = [*arrivals, *self._waiting]
+            self._ticked_at = float("-inf")
+            return
+        seen = self.tracker.cursor(self.epoch)
+        self._recent.tidy(seen.gaps)
+        for arrival in arrivals:
+            stays = attach.as_seen(snapshot.members[arrival.stream.recipient].stays, seen)
+            self._replay.begin(arrival.stream, arrival.requested, stays, seen, snapshot.state, self._recent)
+
+    # --- between polls ---------------------------------------------------------------------------------------
+
+    async def _ask_owners(self, connection: queries.Connection) -> None:
+        """Read who may still fill the gaps; at most ten times a second."""
+        now = self._now()
+        if self.tracker.ask_owners() and now - self._asked_at >= OWNERS_SECONDS:
+            self._asked_at = now
+            self.tracker.owners(await queries.holders(connection))
+
+    async def _tick(self, connection: queries.Connection) -> None:
+        """Once a second: what is settled, the wake mode, the epoch, heartbeats, former members."""
+        self._ticked_at = self._now()
+        self.hub.beat(self._ticked_at, sse.id_line(self.tracker.text(self.epoch)))
+        self.hub.forget_former(self.tracker.through)
+        state = await queries.state(connection)
+        if state.epoch != self.epoch:
+            await self._begin(connection)
+            return
+        if state.through < self.tracker.through:
+            await queries.settle(connection, self.tracker.through, self.epoch)
+        self.state, self.bell.mode = state, state.wake_mode
+
+    async def _tend_bell(self, connection: queries.Connection, *, tick: bool) -> None:
+        """Wake up under load, fall asleep when it is quiet; never sleep unless a writer would ring."""
+        now = self._now()
+        told, self._told_to_poll = self._told_to_poll, False
+        if self.bell.armed and self.bell.mode == "poll":
+            await self._disarm(connection)
+        elif self.bell.overrun(now) and self.bell.armed and self.bell.mode == "auto":
+            await self._disarm(connection)
+        elif self.bell.asleep and (told or not await self._may_sleep(connection, tick=tick)):
+            self.bell.wake_up(now)
+        elif self.bell.wants_sleep(now) and self.bell.mode != "poll" and self.listener.alive(now):
+            self.bell.armed = self.bell.armed or await queries.arm(connection)
+            self.bell.may_sleep(self.bell.armed or await queries.would_ring(connection), now)
+
+    async def _may_sleep(self, connection: queries.Connection, *, tick: bool) -> bool:
+        """Whether to go on sleeping: the listener is alive, and, asked with every tick, a writer would still ring."""
+        if not self.listener.alive(self._now()):
+            return False
+        return self.bell.armed or not tick or await queries.would_ring(connection)
+
+    async def _disarm(self, connection: queries.Connection) -> None:
+        self.bell.armed = False
+        self.bell.wake_up(self._now())
+        await queries.disarm(connection)
+
+    async def _beat_while_down(self, seconds: float) -> None:
+        """Without a database nothing is new: heartbeats go on with the cursor as it is."""
+        self.hub.beat(self._now(), sse.id_line(self.tracker.text(self.epoch)))
+        await asyncio.sleep(seconds)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _is_news(stream: Stream, row: Row) -> bool:
+    """Whether a `subscribed` row tells the stream of a stay that it does not know."""
+    topic = row.topic or ""
+    return stream.allows(topic) and all(stay.since != row.id for stay in stream.stays.get(topic, ()))

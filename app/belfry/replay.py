@@ -1,0 +1,171 @@
+"""Catching up: from a client's cursor to live, out of the recent frames where they suffice, else the table."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from belfry import attach, queries, sse
+from belfry.config import Config
+from belfry.cursor import Cursor, after_replayed, union
+from belfry.hub import Hub, Phase, Stream
+from belfry.model import Row, State, Stay
+from belfry.recent import Recent
+
+log = logging.getLogger(__name__)
+
+AT_ONCE_BYTES = 65536
+RETRY_SECONDS = 0.5
+
+
+class Replay:
+    """Writes replays. A cursor in them is the client's own, until `ready` gives it the relay's."""
+
+    def __init__(self, config: Config, hub: Hub, pool: AsyncConnectionPool[Any]) -> None:
+        self.counts: Counter[str] = Counter()
+        self._config = config
+        self._hub = hub
+        self._pool = pool
+
+    def begin(
+        self,
+        stream: Stream,
+        requested: str | None,
+        stays: dict[str, list[Stay]],
+        seen: Cursor,
+        state: State,
+        recent: Recent,
+    ) -> None:
+        """Register a stream and begin its replay; no await, so that `seen` is what its live frames go on from."""
+        if stream.phase is Phase.ENDED:
+            return
+        self._make_room(stream)
+        self._hub.add(stream, stays)
+        start = attach.resolve(requested, seen, pruned=state.pruned, last_value=state.last_value)
+        opening = self._reset(start, seen)
+        closing = self._ready(stream, seen)
+        if start.client is None:
+            self.counts["none"] += 1
+            stream.go_live(opening + closing)
+            return
+        late = attach.joined_late(stream.stays, start.client)
+        rows = None if late or start.everything else recent.rows(start.client, seen)
+        if rows is not None:
+            frames = self._frames(stream, rows, start.client, seen)
+            if sum(map(len, frames)) <= AT_ONCE_BYTES:
+                self.counts["recent"] += 1
+                stream.go_live(b"".join([opening, *frames, closing]))
+                return
+        self.counts["table"] += 1
+        stream.replay(self._write(stream, start, seen, opening, closing))
+
+    def rejoin(self, stream: Stream, client: Cursor, seen: Cursor) -> None:
+        """A live stream learned of a stay that began below the head: replay what it is owed, then go on live."""
+        self.counts["rejoin"] += 1
+        if stream.phase is Phase.LIVE:
+            stream.replay(self._write(stream, attach.Start(client), seen, b"", b""))
+        else:
+            self._hub.end(stream, "rotate")  # it resumes from a cursor in which the stay is still a gap
+
+    # --- the table -------------------------------------------------------------------------------------------
+
+    async def _write(self, stream: Stream, start: attach.Start, seen: Cursor, opening: bytes, closing: bytes) -> None:
+        """Write a replay from the table, a page at a time, as fast as the client reads."""
+        try:
+            if opening:
+                await stream.send(sse.body(opening))
+            assert start.client is not None
+            await self._pages(stream, start.client, seen, everything=start.everything)
+            stream.go_live(closing)
+        except Exception:
+            log.exception("a replay failed; the client is sent away to resume", extra={"action": "replay_failed"})
+            self._hub.end(stream, "rotate")
+
+    async def _pages(self, stream: Stream, client: Cursor, seen: Cursor, *, everything: bool) -> None:
+        stays = [(topic, stay) for topic, intervals in stream.stays.items() for stay in intervals]
+        client = await self._owing(client, attach.joined_late(stream.stays, client))
+        after = _lowest_unseen(client) - 1
+        while stream.phase is Phase.REPLAYING:
+            page = await self._page(stream.recipient, stays, client, seen.head, after)
+            if page.pruned > after and not everything:
+                client, after = Cursor(page.pruned, (), seen.epoch), page.pruned
+                await stream.send(sse.body(self._reset(attach.Start(client, "pruned"), seen)))
+                continue
+            frames = self._frames(stream, (row for row in page.rows if seen.has(row.id)), client, seen)
+            if frames and stream.phase is Phase.REPLAYING:
+                await stream.send(sse.body(b"".join(frames)))
+            if len(page.rows) < self._config.page_rows:
+                return
+            after = page.rows[-1].id
+
+    async def _owing(self, client: Cursor, late: list[tuple[str, Stay]]) -> Cursor:
+        """The client's cursor with those rows as gaps that it took for others' before it knew of the stay."""
+        owed = [
+            (position, position)
+            for topic, stay in late
+            for position in await self._patiently(queries.topic_ids, topic, stay, client.head)
+        ]
+        return Cursor(client.head, union(client.gaps, owed), client.epoch) if owed else client
+
+    async def _page(
+        self, recipient: str, stays: list[tuple[str, Stay]], client: Cursor, head: int, after: int
+    ) -> queries.Page:
+        self.counts["row_queries"] += 1
+        return await self._patiently(
+            queries.replay, recipient, stays, client.gaps, client.head, head, after, self._config.page_rows
+        )
+
+    async def _patiently(self, query: Any, *arguments: Any) -> Any:
+        """Run a query; while the database is away, the stream stays open and waits."""
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    return await query(connection, *arguments)
+            except psycopg.OperationalError as error:
+                log.warning("a replay waits for the database: %s", error, extra={"action": "replay_waits"})
+                await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
+
+    # --- frames ----------------------------------------------------------------------------------------------
+
+    def _frames(self, stream: Stream, rows: Iterable[Row], client: Cursor, seen: Cursor) -> list[bytes]:
+        """The stream's own of the rows, each after the client's cursor of that moment."""
+        return [
+            sse.id_line(str(after_replayed(client, seen, row.id))) + row.payload
+            for row in rows
+            if row.payload is not None and stream.wants(row)
+        ]
+
+    def _reset(self, start: attach.Start, seen: Cursor) -> bytes:
+        """The `reset` event, when there is a reason: its `id:` is where the client stands from now on."""
+        if start.reset is None:
+            return b""
+        self.counts[f"reset_{start.reset}"] += 1
+        cursor = str(start.client or seen)
+        return sse.event("reset", {"reason": start.reset, "cursor": cursor}, cursor=cursor)
+
+    def _ready(self, stream: Stream, seen: Cursor) -> bytes:
+        """The event that means: you are live."""
+        data = {
+            "cursor": str(seen),
+            "recipient": stream.recipient,
+            "topics": stream.topics,
+            "heartbeat_seconds": self._config.heartbeat_seconds,
+        }
+        return sse.event("ready", data, cursor=str(seen))
+
+    def _make_room(self, stream: Stream) -> None:
+        """Past the limit the recipient's oldest streams end."""
+        others = self._hub.of(stream.recipient)
+        for oldest in others[: max(0, len(others) + 1 - self._config.max_streams_per_recipient)]:
+            self._hub.end(oldest, "limit")
+
+
+def _lowest_unseen(client: Cursor) -> int:
+    return client.gaps[0][0] if client.gaps else client.head + 1

@@ -1,0 +1,217 @@
+"""The composition root: builds the app, owns its start, its drain and its stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import uvicorn
+from litestar import Litestar
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+
+from belfry import __version__, database, errors, migrations, queries
+from belfry.auth import Verifier
+from belfry.config import Config
+from belfry.hub import Hub
+from belfry.protocol import StreamingProtocol
+from belfry.relay import Relay
+from belfry.replay import Replay
+from belfry.web import demo, health, notifications, problems, stream
+
+log = logging.getLogger(__name__)
+
+API_CONNECTIONS = 4
+PROBE_SECONDS = 5.0
+BACKLOG = 4096
+
+
+def create_app(config: Config, *, dev_api_key: str = "") -> Litestar:
+    """The ASGI application: a relay of its own, and the routes. Serve it alone, or mount it into another.
+
+    Raises ConfigError where there is no key to check tokens with.
+    """
+    config.require_key()
+    verifier = Verifier(config)
+    handlers: list[Any] = [stream.stream, notifications.send, health.live, health.ready, health.metrics]
+    if config.dev:
+        handlers += [demo.page, demo.asset, demo.session]
+    return Litestar(
+        handlers,
+        lifespan=[_lifespan(config)],
+        dependencies={
+            "config": Provide(lambda: config, sync_to_thread=False),
+            "verifier": Provide(lambda: verifier, sync_to_thread=False),
+            "dev_api_key": Provide(lambda: dev_api_key, sync_to_thread=False),
+            "relay": Provide(_relay, sync_to_thread=False),
+            "replay": Provide(_replay, sync_to_thread=False),
+            "pool": Provide(_pool, sync_to_thread=False),
+        },
+        exception_handlers=problems.HANDLERS,
+        cors_config=_cors(config),
+        openapi_config=OpenAPIConfig(title="Belfry", version=__version__, path="/schema"),
+        logging_config=None,
+    )
+
+
+async def serve(config: Config, sockets: list[socket.socket], *, on_ready: Callable[[], None], **more: Any) -> None:
+    """Serve on the sockets until SIGTERM or SIGINT, then drain the streams and return."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(config, **more),
+            http=StreamingProtocol,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=max(1, round(config.drain_seconds)),
+        )
+    )
+    watch = asyncio.create_task(_when_started(server, on_ready))
+    try:
+        await server.serve(sockets=sockets)
+    finally:
+        watch.cancel()
+    if not server.started:
+        raise errors.BelfryError("the server did not start; the lines above say why")
+
+
+async def _when_started(server: uvicorn.Server, on_ready: Callable[[], None]) -> None:
+    while not server.started:
+        await asyncio.sleep(0.01)
+    on_ready()
+
+
+# --- the life of the relay -----------------------------------------------------------------------------------
+
+
+def _lifespan(config: Config) -> Callable[[Litestar], Any]:
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            relay, tasks = await _start(config, app.state, stack)
+            with _draining(relay.hub, config.drain_seconds):
+                yield
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    return lifespan
+
+
+async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[Relay, list[asyncio.Task[None]]]:
+    """Open the pools, check the database, start the listener and the relay."""
+    if config.database_url is None or config.listen_url is None:
+        raise errors.DatabaseUrlMissing()
+    api = await database.open_pool(
+        config.database_url, application_name="belfry api", min_size=1, max_size=API_CONNECTIONS
+    )
+    stack.push_async_callback(api.close)
+    direct = [
+        await database.open_pool(config.listen_url, application_name=name, min_size=1, max_size=1)
+        for name in ("belfry relay", "belfry listener")
+    ]
+    for pool in direct:
+        stack.push_async_callback(pool.close)
+    hub = Hub(retry_milliseconds=config.retry_milliseconds, heartbeat_seconds=config.heartbeat_seconds)
+    replay = Replay(config, hub, api)
+    relay = Relay(config, hub, direct[0], direct[1], replay)
+    state.update({"relay": relay, "replay": replay, "pool": api})
+    async with direct[0].connection() as connection, api.connection() as other:
+        await migrations.check(connection)
+        await _preflight(connection, other)
+    listening = asyncio.create_task(relay.listener.run())
+    async with direct[0].connection() as connection:
+        await _probe_bell(relay, connection)
+    return relay, [listening, asyncio.create_task(relay.run())]
+
+
+async def _preflight(direct: queries.Connection, api: queries.Connection) -> None:
+    """Refuse what the protocols do not hold on."""
+    in_recovery, cache_size, increment, subscriber = await queries.preflight(direct)
+    if in_recovery:
+        raise errors.InRecovery()
+    if (cache_size, increment) != (1, 1):
+        raise errors.SequenceChanged()
+    if subscriber:
+        raise errors.LogicalSubscriber()
+    if await queries.system_identifier(direct) != await queries.system_identifier(api):
+        raise errors.ConfigError("BELFRY_DIRECT_URL and BELFRY_DATABASE_URL lead to two different Postgres clusters")
+
+
+async def _probe_bell(relay: Relay, connection: queries.Connection) -> None:
+    """Ring our own bell: a pooler in transaction mode accepts LISTEN and then loses it without a word."""
+    probe = secrets.token_hex(8)
+    deadline = asyncio.get_running_loop().time() + PROBE_SECONDS
+    while relay.heard != probe:
+        if asyncio.get_running_loop().time() > deadline:
+            raise errors.PoolerInTheWay()
+        await queries.ring(connection, probe)
+        await asyncio.sleep(0.05)
+
+
+class _draining:  # noqa: N801 - a context manager that reads like a function
+    """While inside, SIGTERM and SIGINT drain the streams before they stop the server.
+
+    uvicorn waits for open responses before it tells the application to stop, so the application must hear of the
+    signal itself. It works under any launcher: the handler that was there is called afterwards.
+    """
+
+    def __init__(self, hub: Hub, drain_seconds: float) -> None:
+        self._hub = hub
+        self._drain_seconds = drain_seconds
+        self._before: dict[int, Any] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.getsignal(number)
+                signal.signal(number, lambda signum, frame: self._hear(loop, signum, frame))
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, loop: asyncio.AbstractEventLoop, signum: int, frame: Any) -> None:
+        loop.call_soon_threadsafe(self._drain)
+        before = self._before[signum]
+        if callable(before):
+            before(signum, frame)
+
+    def _drain(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._hub.drain(self._drain_seconds))
+
+
+def _relay(state: State) -> Relay:
+    return state.relay
+
+
+def _replay(state: State) -> Replay:
+    return state.replay
+
+
+def _pool(state: State) -> database.Pool:
+    return state.pool
+
+
+def _cors(config: Config) -> CORSConfig | None:
+    if not config.cors_origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(config.cors_origins),
+        allow_methods=["GET", "POST", "OPTIONS"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id"],
+        allow_credentials=True,
+    )

@@ -1,0 +1,42 @@
+"""Errors as problem documents (RFC 9457): one place that turns an exception into an answer."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from belfry import errors
+
+log = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response[Any]:
+    """A problem document; `more` are members of its own, such as `errors`."""
+    content = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    return Response(content, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def from_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """What the framework refused: a wrong route, method, parameter or body."""
+    more = {"errors": error.extra} if error.extra else {}
+    return problem(error.status_code, HTTPStatus(error.status_code).phrase, error.detail, error.headers, **more)
+
+
+def from_belfry(_: Request[Any, Any, Any], error: errors.BelfryError) -> Response[Any]:
+    """What Belfry refused."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else None
+    return problem(error.status, error.title, error.message, headers)
+
+
+def from_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """What nobody expected: it is in the log, and the client learns nothing of it."""
+    log.error("a request failed: %s %s", request.method, request.scope["path"], exc_info=error, extra={"action": "bug"})
+    return problem(500, "Internal Server Error", "The server failed to answer; its log says why.")
+
+
+HANDLERS: dict[Any, Any] = {HTTPException: from_http, errors.BelfryError: from_belfry, Exception: from_bug}

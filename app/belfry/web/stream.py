@@ -1,0 +1,140 @@
+"""GET /v1/stream: a recipient's notifications and changes as Server-Sent Events."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Annotated, Any
+
+from litestar import Request, get
+from litestar.exceptions import NotAuthorizedException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+from litestar.response.base import ASGIResponse
+
+from belfry import errors, sse
+from belfry.auth import Credential, Verifier
+from belfry.config import Config
+from belfry.hub import Stream
+from belfry.protocol import EXTENSION, ServerConnection
+from belfry.relay import Relay
+
+COOKIE = "belfry_token"
+OVERLOADED_SPREAD_MILLISECONDS = 15_000
+
+
+class EventStream(ASGIResponse):
+    """The open response: it registers the stream, then only waits for the client to leave."""
+
+    __slots__ = ("_relay", "_requested", "_stream")
+    _should_set_content_length = False
+
+    def __init__(self, relay: Relay, stream: Stream, requested: str | None) -> None:
+        super().__init__(headers=_headers(), media_type="text/event-stream")
+        self._relay = relay
+        self._stream = stream
+        self._requested = requested
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        connection: ServerConnection | None = scope.get("extensions", {}).get(EXTENSION)
+        stream = self._stream
+        stream.send = connection.send if connection else send
+        stream.abort = connection.abort if connection else None
+        await self.start_response(send=send)
+        await stream.send(sse.body(sse.retry(self._relay.hub.jittered_retry())))
+        try:
+            self._relay.attach(stream, self._requested)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            self._relay.detach(stream)
+
+
+class Refusal(ASGIResponse):
+    """200, a `goodbye` and the end: any other status would make a browser stop for good."""
+
+    _should_set_content_length = False
+
+    def __init__(self, goodbye: bytes) -> None:
+        super().__init__(headers=_headers(), media_type="text/event-stream", body=goodbye)
+
+
+@get(
+    "/v1/stream",
+    summary="Stream notifications and changes",
+    tags=["stream"],
+    responses={200: ResponseSpec(data_container=str, media_type="text/event-stream", description="An endless stream")},
+)
+async def stream(
+    request: Request[Any, Any, Any],
+    config: Config,
+    relay: Relay,
+    verifier: Verifier,
+    cursor: Annotated[str | None, Parameter(description="Where a first connection begins; 0: all retained")] = None,
+    last_event_id: Annotated[
+        str | None, Parameter(query="lastEventId", description="For polyfills that cannot send the header")
+    ] = None,
+    topic: Annotated[list[str] | None, Parameter(description="Narrow to these topics")] = None,
+    tenant: Annotated[str | None, Parameter(description="Narrow to this tenant")] = None,
+    ticket: Annotated[str | None, Parameter(description="A ticket instead of a header or cookie")] = None,
+) -> ASGIResponse:
+    """Open the stream. Everything that the client missed since its cursor comes first, then `ready`, then what is new."""
+    credential = authenticate(request, verifier, ticket)
+    if len(relay.hub.streams) >= config.max_streams:
+        return Refusal(relay.hub.goodbye("overloaded", OVERLOADED_SPREAD_MILLISECONDS))
+    requested = request.headers.get("last-event-id") or last_event_id or cursor
+    return EventStream(relay, _open(config, credential, topic, tenant), requested)
+
+
+def authenticate(request: Request[Any, Any, Any], verifier: Verifier, ticket: str | None = None) -> Credential:
+    """The recipient behind a request: `Authorization: Bearer`, the cookie, or a ticket in the query.
+
+    Raises NotAuthorizedException (401).
+    """
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    token = bearer.strip() if scheme.lower() == "bearer" else request.cookies.get(COOKIE)
+    try:
+        if token:
+            return verifier.recipient(token)
+        if ticket:
+            return verifier.recipient(ticket, ticket=True)
+    except errors.Unauthorized as error:
+        raise NotAuthorizedException(str(error)) from error
+    raise NotAuthorizedException(
+        "no credential: send a token as `Authorization: Bearer`, the cookie `belfry_token`, or `?ticket=`",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def _open(config: Config, credential: Credential, topics: list[str] | None, tenant: str | None) -> Stream:
+    """The stream that a credential and a request allow; both only narrow."""
+    now = asyncio.get_running_loop().time()
+    age = config.max_stream_age_seconds * random.uniform(0.8, 1.0)
+    expiry = credential.expires_at - time.time()
+    narrowed = [frozenset(each) for each in (topics, credential.topics) if each is not None]
+    return Stream(
+        recipient=credential.recipient,
+        send=_nowhere,
+        buffer_bytes=config.stream_buffer_bytes,
+        tenant=_narrower(credential.tenant, tenant),
+        narrowed=frozenset.intersection(*narrowed) if narrowed else None,
+        ends_at=now + min(age, expiry),
+        ends_because="expired" if expiry < age else "rotate",
+        beats_at=now + config.heartbeat_seconds * random.uniform(0.5, 1.0),
+    )
+
+
+def _narrower(granted: str | None, asked: str | None) -> str | None:
+    """The tenant of the token; a request can only name the same one, any other has no rows."""
+    if granted is None or asked is None or granted == asked:
+        return granted if asked is None else asked
+    return "\0"  # no tenant has this name: asked for one that the token does not allow
+
+
+def _headers() -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in sse.HEADERS}
+
+
+async def _nowhere(message: Any) -> None:
+    """Stands for `send` until the response begins."""
