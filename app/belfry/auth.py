@@ -72,18 +72,17 @@ class Verifier:
         """Read the keys. Raises ConfigError for a file without a usable public key."""
         self._keys = list(_keys(config))
 
-    def recipient(self, token: str) -> Credential:
-        """The credential of a token from a header or the cookie. Raises Unauthorized."""
-        claims = self._claims(token)
-        if "use" in claims:
-            raise errors.Unauthorized("This is a ticket: send it as `?ticket=`, or get a token.")
-        return _credential(claims)
+    def recipient(self, token: str, *, ticket: bool = False) -> Credential:
+        """The credential of a token from a header or the cookie, or of a ticket from the query. Raises Unauthorized.
 
-    def ticket(self, ticket: str) -> Credential:
-        """The credential of a ticket from the query. Raises Unauthorized."""
-        claims = self._claims(ticket)
-        if claims.get("use") != TICKET:
+        Each is refused in the place of the other: a URL is written down in more places than a header.
+        """
+        claims = self._claims(token)
+        use = claims.get("use")
+        if ticket and use != TICKET:
             raise errors.Unauthorized("This is no ticket: send a token in a header, or get a ticket.")
+        if not ticket and use is not None:
+            raise errors.Unauthorized("This is a ticket: send it as `?ticket=`, or get a token.")
         return _credential(claims)
 
     def _claims(self, token: str) -> dict[str, Any]:
