@@ -38,14 +38,14 @@ class Doorbell:
         self.armed = self.asleep = self._confirming = self._refused = False
         self._saw_rows(now)
 
-    def wait_seconds(self) -> float:
+    def wait_seconds(self, now: float) -> float:
         """How long to wait for a wake before the next poll."""
         if self.asleep:
             return self._tick_seconds
         if self._confirming:
             return 0.0
-        slow = random.uniform(*SLOW_POLL_SECONDS) if self._refused else POLL_SECONDS
-        return max(slow, 2 * self._poll_seconds)
+        slow = self._refused or self.wants_sleep(now)
+        return max(random.uniform(*SLOW_POLL_SECONDS) if slow else POLL_SECONDS, 2 * self._poll_seconds)
 
     def earliest(self) -> float:
         """The monotonic second before which a wake causes no poll: a poll rests twice as long as it takes."""

@@ -63,7 +63,8 @@ POLL: LiteralString = f"""
         SELECT moved.*, 2 FROM unnest(%(wide_los)s::bigint[], %(wide_his)s::bigint[]) AS gap (lo, hi)
         CROSS JOIN LATERAL (
             SELECT {_CHANGE} FROM belfry.change AS c
-            WHERE c.id BETWEEN gap.lo AND gap.hi AND c.verb IN ('subscribed', 'unsubscribed')) AS moved
+            WHERE c.id BETWEEN gap.lo AND gap.hi AND c.verb IN ('subscribed', 'unsubscribed')
+            OFFSET 0) AS moved -- OFFSET 0: range by range, over the partial index
     ) AS found
     ORDER BY id
 """

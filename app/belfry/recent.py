@@ -8,7 +8,6 @@ from collections import deque
 from belfry.cursor import Cursor, Range, Tracker, clip, replayable
 from belfry.model import Row
 
-
 MAX_BASE_GAPS = 1000
 
 
@@ -67,4 +66,3 @@ class Recent:
     def _between(self, span: Range) -> list[Row]:
         first = bisect_left(self._by_id, span[0], key=_id)
         return self._by_id[first : bisect_left(self._by_id, span[1] + 1, lo=first, key=_id)]
-

@@ -88,6 +88,11 @@ class Relay:
     def epoch(self) -> str:
         return self.state.epoch if self.state else ""
 
+    @property
+    def load(self) -> int:
+        """Streams that are open, or wait to be let in."""
+        return len(self.hub.streams) + len(self._waiting)
+
     def wake(self, payload: str) -> None:
         """A NOTIFY has arrived, or the listener has connected again."""
         self.counts["wakes"] += 1
@@ -173,7 +178,7 @@ class Relay:
     async def _wait(self) -> None:
         """Sleep until there is something to read, or the pause is over."""
         now = self._now()
-        seconds = 0.0 if self.tracker.backlog else self.bell.wait_seconds()
+        seconds = 0.0 if self.tracker.backlog else self.bell.wait_seconds(now)
         if self.bell.asleep:
             try:
                 async with asyncio.timeout(min(seconds, max(0.0, self._ticked_at + seconds - now))):
@@ -303,9 +308,9 @@ class Relay:
         """Wake up under load, fall asleep when it is quiet; never sleep unless a writer would ring."""
         now = self._now()
         told, self._told_to_poll = self._told_to_poll, False
-        if self.bell.armed and self.bell.mode == "poll":
-            await self._disarm(connection)
-        elif self.bell.overrun(now) and self.bell.armed and self.bell.mode == "auto":
+        if (self.bell.armed and self.bell.mode == "poll") or (
+            self.bell.overrun(now) and self.bell.armed and self.bell.mode == "auto"
+        ):
             await self._disarm(connection)
         elif self.bell.asleep and (told or not await self._may_sleep(connection, tick=tick)):
             self.bell.wake_up(now)

@@ -8,8 +8,8 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -79,11 +79,24 @@ async def serve(config: Config, sockets: list[socket.socket], *, on_ready: Calla
     )
     watch = asyncio.create_task(_when_started(server, on_ready))
     try:
-        await server.serve(sockets=sockets)
+        with _returning_after_signals():
+            await server.serve(sockets=sockets)
     finally:
         watch.cancel()
     if not server.started:
         raise errors.BelfryError("the server did not start; the lines above say why")
+
+
+@contextmanager
+def _returning_after_signals() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it again: let that do nothing, so that our caller can clean up."""
+    numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _when_started(server: uvicorn.Server, on_ready: Callable[[], None]) -> None:
@@ -160,38 +173,34 @@ async def _probe_bell(relay: Relay, connection: queries.Connection) -> None:
         await asyncio.sleep(0.05)
 
 
-class _draining:  # noqa: N801 - a context manager that reads like a function
+@contextmanager
+def _draining(hub: Hub, drain_seconds: float) -> Iterator[None]:
     """While inside, SIGTERM and SIGINT drain the streams before they stop the server.
 
     uvicorn waits for open responses before it tells the application to stop, so the application must hear of the
     signal itself. It works under any launcher: the handler that was there is called afterwards.
     """
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[None]] = []
 
-    def __init__(self, hub: Hub, drain_seconds: float) -> None:
-        self._hub = hub
-        self._drain_seconds = drain_seconds
-        self._before: dict[int, Any] = {}
-        self._task: asyncio.Task[None] | None = None
+    def drain() -> None:
+        tasks.append(loop.create_task(hub.drain(drain_seconds)))
 
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.getsignal(number)
-                signal.signal(number, lambda signum, frame: self._hear(loop, signum, frame))
+    def hear(number: int, frame: Any) -> None:
+        loop.call_soon_threadsafe(drain)
+        handler = before[number]
+        if callable(handler):
+            handler(number, frame)
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _hear(self, loop: asyncio.AbstractEventLoop, signum: int, frame: Any) -> None:
-        loop.call_soon_threadsafe(self._drain)
-        before = self._before[signum]
-        if callable(before):
-            before(signum, frame)
-
-    def _drain(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._hub.drain(self._drain_seconds))
+    numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
 
 
 def _relay(state: State) -> Relay:

@@ -36,7 +36,9 @@ def retry(milliseconds: int) -> bytes:
     return b"retry: %d\n\n" % milliseconds
 
 
-def event(name: str, data: dict[str, Any], *, cursor: str | None = None, retry_milliseconds: int | None = None) -> bytes:
+def event(
+    name: str, data: dict[str, Any], *, cursor: str | None = None, retry_milliseconds: int | None = None
+) -> bytes:
     """A named event with its data as one line of JSON."""
     lines = [
         id_line(cursor) if cursor is not None else b"",

@@ -50,7 +50,9 @@ async def send(
     """Send, as `belfry.send`, `send_many`, `publish` or `broadcast` do, in one transaction."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
-        raise errors.Unauthorized("there is no API key: send one as `Authorization: Bearer`; `belfry key create` makes one")
+        raise errors.Unauthorized(
+            "there is no API key: send one as `Authorization: Bearer`; `belfry key create` makes one"
+        )
     audience = [data.recipient is not None, data.recipients is not None, data.topic is not None, data.broadcast]
     if sum(audience) != 1:
         raise errors.Unprocessable("name exactly one of recipient, recipients, topic and broadcast")

@@ -81,7 +81,7 @@ async def stream(
 ) -> ASGIResponse:
     """Open the stream. Everything that the client missed since its cursor comes first, then `ready`, then what is new."""
     credential = authenticate(request, verifier, ticket)
-    if len(relay.hub.streams) >= config.max_streams:
+    if relay.load >= config.max_streams:
         return Refusal(relay.hub.goodbye("overloaded", OVERLOADED_SPREAD_MILLISECONDS))
     requested = request.headers.get("last-event-id") or last_event_id or cursor
     return EventStream(relay, _open(config, credential, topic, tenant), requested)
