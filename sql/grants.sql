@@ -7,14 +7,15 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_
 GRANT USAGE ON SCHEMA belfry TO belfry_sender, belfry_relay, belfry_monitor;
 
 -- A sender may add notifications, by function or plain INSERT, and learn their ids; it reads nothing.
--- Neither id nor created_at can be given. Internal functions are here because send and the others call them as the caller.
+-- Neither id nor created_at can be given. The internal functions are here because send and the table's CHECK call
+-- them as the caller.
 GRANT INSERT (
     recipient, topic, tenant, kind, title, body, data, action_url, actions, actor, tags, severity, dedupe_key,
     group_key, expires_at
 ), SELECT (id) ON belfry.notification TO belfry_sender;
 GRANT EXECUTE ON FUNCTION
     belfry.send, belfry.send_many, belfry.publish, belfry.broadcast, belfry.subscribe, belfry.unsubscribe,
-    belfry.settle(), belfry.deposit, belfry.require_recipient, belfry.require_topic, belfry.require_content
+    belfry.settle(), belfry.deposit, belfry.require_notification, belfry.require_recipient, belfry.require_topic
 TO belfry_sender;
 
 -- A relay reads everything and writes only first contacts, what is settled, and epochs, by function.

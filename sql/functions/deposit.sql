@@ -15,22 +15,17 @@ BEGIN
     deposit.tags := coalesce(deposit.tags, '{}');
     deposit.severity := coalesce(deposit.severity, 'info');
     deposit.tenant := coalesce(deposit.tenant, '');
-    IF (deposit.recipient IS NULL) = (deposit.topic IS NULL) THEN
+    PERFORM belfry.require_notification(
+        deposit.recipient, deposit.topic, deposit.tenant, deposit.kind, deposit.title, deposit.body, deposit.data,
+        deposit.action_url, deposit.actions, deposit.actor, deposit.tags, deposit.severity, deposit.dedupe_key,
+        deposit.group_key);
+    IF deposit.deliver_at > now() THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'BF005',
-            MESSAGE = 'a notification needs exactly one audience',
-            DETAIL = CASE WHEN deposit.topic IS NULL THEN 'Neither recipient nor topic was given.'
-                ELSE 'recipient and topic were both given.' END,
-            HINT = 'Name either a recipient or a topic.';
-    ELSIF deposit.topic IS NULL THEN
-        PERFORM belfry.require_recipient(deposit.recipient);
-    ELSE
-        PERFORM belfry.require_topic(deposit.topic);
+            ERRCODE = 'BF006',
+            MESSAGE = 'a notification cannot be sent for later yet',
+            DETAIL = format('deliver_at is %s.', deposit.deliver_at),
+            HINT = 'Leave deliver_at out and call this function when it is due; delivery at a time comes with the inbox.';
     END IF;
-    PERFORM belfry.require_content(
-        deposit.kind, deposit.title, deposit.body, deposit.data, deposit.action_url, deposit.actions,
-        deposit.actor, deposit.tags, deposit.severity, deposit.tenant, deposit.dedupe_key, deposit.group_key,
-        deposit.deliver_at);
     -- Who waited for another sender of the same key finds either its row, or, when that one rolled back, room.
     FOR attempt IN 1..100 LOOP
         INSERT INTO belfry.notification (
@@ -62,5 +57,5 @@ $$;
 COMMENT ON FUNCTION belfry.deposit(
     text, text, text, text, text, jsonb, text, jsonb, jsonb, text[], text, text, text, text, timestamptz, timestamptz
 ) IS
-    'Internal: the careful way of send and publish, for a dedupe_key, a NULL where a default is meant, or an argument '
-    'to refuse. Its conflict wait and its look-up need rights that a sender has not.';
+    'Internal: the careful way of send and publish, for a dedupe_key, a deliver_at, and a NULL to refuse or default. '
+    'Looks up the first id of a dedupe_key, for which a sender has not the rights.';

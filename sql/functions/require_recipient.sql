@@ -1,13 +1,13 @@
-CREATE OR REPLACE FUNCTION belfry.require_recipient(recipient text) RETURNS void
+CREATE OR REPLACE FUNCTION belfry.require_recipient(recipient text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
     IF char_length(require_recipient.recipient) BETWEEN 1 AND 255
         AND require_recipient.recipient !~ '[\u0001-\u001F\u007F-\u009F/]' THEN
-        RETURN;
+        RETURN true;
     END IF;
     RAISE EXCEPTION USING
-        ERRCODE = 'BF001',
+        ERRCODE = 'BF001', COLUMN = 'recipient',
         MESSAGE = 'this is not a recipient',
         DETAIL = CASE
             WHEN require_recipient.recipient IS NULL THEN 'It is NULL.'
@@ -19,4 +19,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION belfry.require_recipient(text) IS
-    'Internal: raises BF001 unless the text can be the name of a recipient.';
+    'Internal: true, or raises BF001 unless the text can be the name of a recipient.';

@@ -1,13 +1,13 @@
-CREATE OR REPLACE FUNCTION belfry.require_topic(topic text) RETURNS void
+CREATE OR REPLACE FUNCTION belfry.require_topic(topic text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
     IF char_length(require_topic.topic) BETWEEN 1 AND 255
         AND require_topic.topic !~ '[\u0001-\u001F\u007F-\u009F/]' THEN
-        RETURN;
+        RETURN true;
     END IF;
     RAISE EXCEPTION USING
-        ERRCODE = 'BF002',
+        ERRCODE = 'BF002', COLUMN = 'topic',
         MESSAGE = 'this is not a topic',
         DETAIL = CASE
             WHEN require_topic.topic IS NULL THEN 'It is NULL.'
@@ -19,4 +19,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION belfry.require_topic(text) IS
-    'Internal: raises BF002 unless the text can be the name of a topic.';
+    'Internal: true, or raises BF002 unless the text can be the name of a topic.';

@@ -21,16 +21,10 @@ DECLARE
     sent bigint[] := '{}';
     one record;
 BEGIN
-    IF send_many.recipients IS NULL THEN
+    IF send_many.recipients IS NULL OR array_position(send_many.recipients, NULL) IS NOT NULL THEN
         PERFORM belfry.require_recipient(NULL);
     END IF;
-    PERFORM belfry.require_recipient(wanted.recipient) FROM unnest(send_many.recipients) AS wanted (recipient);
-    PERFORM belfry.require_content(
-        send_many.kind, coalesce(send_many.title, ''), coalesce(send_many.body, ''), coalesce(send_many.data, '{}'),
-        send_many.action_url, coalesce(send_many.actions, '[]'), send_many.actor, coalesce(send_many.tags, '{}'),
-        coalesce(send_many.severity, 'info'), coalesce(send_many.tenant, ''), send_many.dedupe_key,
-        send_many.group_key, send_many.deliver_at);
-    IF send_many.dedupe_key IS NULL THEN
+    IF send_many.dedupe_key IS NULL AND send_many.deliver_at IS NULL AND send_many.kind IS NOT NULL THEN
         RETURN QUERY
         INSERT INTO belfry.notification (
             recipient, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, group_key,

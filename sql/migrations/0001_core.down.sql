@@ -20,7 +20,7 @@ DROP FUNCTION
     belfry.send,
     belfry.deposit,
     belfry.last_position,
-    belfry.require_content,
+    belfry.require_notification,
     belfry.require_topic,
     belfry.require_recipient,
     belfry.ring;

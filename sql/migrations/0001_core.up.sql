@@ -2,6 +2,7 @@
 -- Locks: only what it creates itself; where roles are missing, they are created for the whole cluster.
 -- Takes well under a second. Runs in one transaction: psql --single-transaction -v ON_ERROR_STOP=1 --file <this file>
 SET LOCAL lock_timeout = '2s';
+SET LOCAL statement_timeout = '60s';
 
 -- Roles belong to the cluster: another database may have them already, or create them at this moment.
 DO $$
@@ -64,46 +65,185 @@ SET LOCAL ROLE belfry_owner;
 COMMENT ON SCHEMA belfry IS
     'Belfry, in-app notifications. Tables are private: apps call functions, or INSERT into belfry.notification.';
 
+CREATE OR REPLACE FUNCTION belfry.require_recipient(recipient text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    IF char_length(require_recipient.recipient) BETWEEN 1 AND 255
+        AND require_recipient.recipient !~ '[\u0001-\u001F\u007F-\u009F/]' THEN
+        RETURN true;
+    END IF;
+    RAISE EXCEPTION USING
+        ERRCODE = 'BF001', COLUMN = 'recipient',
+        MESSAGE = 'this is not a recipient',
+        DETAIL = CASE
+            WHEN require_recipient.recipient IS NULL THEN 'It is NULL.'
+            WHEN char_length(require_recipient.recipient) NOT BETWEEN 1 AND 255
+                THEN format('It has %s characters.', char_length(require_recipient.recipient))
+            ELSE format('It contains "/" or a control character: %s.', to_json(require_recipient.recipient))
+        END,
+        HINT = 'A recipient is 1 to 255 characters without "/" and control characters: your user''s id as text.';
+END
+$$;
+COMMENT ON FUNCTION belfry.require_recipient(text) IS
+    'Internal: true, or raises BF001 unless the text can be the name of a recipient.';
+
+CREATE OR REPLACE FUNCTION belfry.require_topic(topic text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    IF char_length(require_topic.topic) BETWEEN 1 AND 255
+        AND require_topic.topic !~ '[\u0001-\u001F\u007F-\u009F/]' THEN
+        RETURN true;
+    END IF;
+    RAISE EXCEPTION USING
+        ERRCODE = 'BF002', COLUMN = 'topic',
+        MESSAGE = 'this is not a topic',
+        DETAIL = CASE
+            WHEN require_topic.topic IS NULL THEN 'It is NULL.'
+            WHEN char_length(require_topic.topic) NOT BETWEEN 1 AND 255
+                THEN format('It has %s characters.', char_length(require_topic.topic))
+            ELSE format('It contains "/" or a control character: %s.', to_json(require_topic.topic))
+        END,
+        HINT = 'A topic is 1 to 255 characters without "/" and control characters, such as team:7; * is everyone.';
+END
+$$;
+COMMENT ON FUNCTION belfry.require_topic(text) IS
+    'Internal: true, or raises BF002 unless the text can be the name of a topic.';
+
+CREATE OR REPLACE FUNCTION belfry.require_notification(
+    recipient text, topic text, tenant text, kind text, title text, body text, data jsonb, action_url text,
+    actions jsonb, actor jsonb, tags text[], severity text, dedupe_key text, group_key text
+) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    size integer;
+    fault text;
+BEGIN
+    -- One expression for what is in order, because every sender pays for it.
+    IF (require_notification.recipient IS NULL) <> (require_notification.topic IS NULL)
+        AND char_length(coalesce(require_notification.recipient, require_notification.topic)) BETWEEN 1 AND 255
+        AND coalesce(require_notification.recipient, require_notification.topic)
+            !~ '[\u0001-\u001F\u007F-\u009F/]'
+        AND (require_notification.tenant = ''
+            OR (char_length(require_notification.tenant) <= 255
+                AND require_notification.tenant !~ '[\u0001-\u001F\u007F-\u009F/]'))
+        AND char_length(require_notification.kind) <= 255
+        AND require_notification.kind ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+)*$'
+        AND jsonb_typeof(require_notification.data) = 'object'
+        AND jsonb_typeof(require_notification.actions) = 'array'
+        AND (require_notification.actor IS NULL OR jsonb_typeof(require_notification.actor) = 'object')
+        AND (require_notification.tags = '{}'
+            OR (array_ndims(require_notification.tags) = 1
+                AND array_position(require_notification.tags, NULL) IS NULL))
+        AND require_notification.severity IN ('info', 'success', 'warning', 'error')
+        AND (require_notification.dedupe_key IS NULL
+            OR char_length(require_notification.dedupe_key) BETWEEN 1 AND 255)
+        AND (require_notification.group_key IS NULL
+            OR char_length(require_notification.group_key) BETWEEN 1 AND 255)
+        AND octet_length(concat(
+            require_notification.title, require_notification.body, require_notification.data,
+            require_notification.action_url, require_notification.actions, require_notification.actor,
+            require_notification.tags)) <= 65536
+    THEN
+        RETURN true;
+    END IF;
+
+    IF (require_notification.recipient IS NULL) = (require_notification.topic IS NULL) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'BF005', TABLE = 'notification', CONSTRAINT = 'notification_audience',
+            MESSAGE = 'a notification needs exactly one audience',
+            DETAIL = CASE WHEN require_notification.topic IS NULL THEN 'Neither recipient nor topic was given.'
+                ELSE 'recipient and topic were both given.' END,
+            HINT = 'Name either a recipient or a topic.';
+    ELSIF require_notification.topic IS NULL THEN
+        PERFORM belfry.require_recipient(require_notification.recipient);
+    ELSE
+        PERFORM belfry.require_topic(require_notification.topic);
+    END IF;
+
+    IF (char_length(require_notification.kind) <= 255
+        AND require_notification.kind ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+)*$') IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'BF003', TABLE = 'notification', COLUMN = 'kind', CONSTRAINT = 'notification_kind',
+            MESSAGE = 'this is not a kind',
+            DETAIL = CASE
+                WHEN require_notification.kind IS NULL THEN 'It is NULL.'
+                WHEN char_length(require_notification.kind) NOT BETWEEN 1 AND 255
+                    THEN format('It has %s characters.', char_length(require_notification.kind))
+                ELSE format('It is %s.', to_json(require_notification.kind))
+            END,
+            HINT = 'A kind is a dotted lower-case name of at most 255 characters, such as comment.created.';
+    END IF;
+
+    fault := CASE
+        WHEN require_notification.severity NOT IN ('info', 'success', 'warning', 'error')
+            THEN 'severity must be info, success, warning or error.'
+        WHEN jsonb_typeof(require_notification.data) <> 'object' THEN 'data must be a JSON object.'
+        WHEN jsonb_typeof(require_notification.actions) <> 'array' THEN 'actions must be a JSON array.'
+        WHEN jsonb_typeof(require_notification.actor) <> 'object' THEN 'actor must be a JSON object, or NULL.'
+        WHEN array_ndims(require_notification.tags) > 1
+            OR array_position(require_notification.tags, NULL) IS NOT NULL
+            THEN 'tags must be a flat array without NULL.'
+        WHEN char_length(require_notification.tenant) > 255
+            OR require_notification.tenant ~ '[\u0001-\u001F\u007F-\u009F/]'
+            THEN 'tenant must have at most 255 characters, none of them "/" or a control character.'
+        WHEN char_length(require_notification.dedupe_key) NOT BETWEEN 1 AND 255
+            THEN 'dedupe_key must have 1 to 255 characters, or be NULL.'
+        WHEN char_length(require_notification.group_key) NOT BETWEEN 1 AND 255
+            THEN 'group_key must have 1 to 255 characters, or be NULL.'
+    END;
+    IF fault IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'BF007', TABLE = 'notification', COLUMN = split_part(fault, ' ', 1),
+            CONSTRAINT = 'notification_' || split_part(fault, ' ', 1),
+            MESSAGE = format('%s is not valid', split_part(fault, ' ', 1)),
+            DETAIL = fault,
+            HINT = '\d+ belfry.notification describes every column; one that is left out has a default.';
+    END IF;
+
+    size := octet_length(concat(
+        require_notification.title, require_notification.body, require_notification.data,
+        require_notification.action_url, require_notification.actions, require_notification.actor,
+        require_notification.tags));
+    RAISE EXCEPTION USING
+        ERRCODE = 'BF004', TABLE = 'notification', CONSTRAINT = 'notification_payload',
+        MESSAGE = 'the notification is too large',
+        DETAIL = format('title, body, data, action_url, actions, actor and tags have %s bytes together; '
+            'at most 65536 are allowed.', size),
+        HINT = 'Send a reference to what is large, for example its address in action_url.';
+END
+$$;
+COMMENT ON FUNCTION belfry.require_notification(
+    text, text, text, text, text, text, jsonb, text, jsonb, jsonb, text[], text, text, text
+) IS
+    'Internal: the limits of a notification, for the CHECK of the table. True, or raises BF001 to BF005 or BF007 with '
+    'the name of the limit. One function, because Postgres reads each CHECK anew for each INSERT: thirteen of them '
+    'halved the rate of commits.';
+
 CREATE TABLE belfry.notification (
     id bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME belfry.position CACHE 1)
         CONSTRAINT notification_pkey PRIMARY KEY,
-    recipient text
-        CONSTRAINT notification_recipient
-        CHECK (char_length(recipient) BETWEEN 1 AND 255 AND recipient !~ '[\u0001-\u001F\u007F-\u009F/]'),
-    topic text
-        CONSTRAINT notification_topic
-        CHECK (char_length(topic) BETWEEN 1 AND 255 AND topic !~ '[\u0001-\u001F\u007F-\u009F/]'),
-    tenant text NOT NULL DEFAULT ''
-        CONSTRAINT notification_tenant
-        CHECK (tenant = '' OR (char_length(tenant) <= 255 AND tenant !~ '[\u0001-\u001F\u007F-\u009F/]')),
-    kind text NOT NULL
-        CONSTRAINT notification_kind
-        CHECK (char_length(kind) <= 255 AND kind ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+)*$'),
+    recipient text,
+    topic text,
+    tenant text NOT NULL DEFAULT '',
+    kind text NOT NULL,
     title text NOT NULL DEFAULT '',
     body text NOT NULL DEFAULT '',
-    data jsonb NOT NULL DEFAULT '{}'
-        CONSTRAINT notification_data_is_object CHECK (jsonb_typeof(data) = 'object'),
+    data jsonb NOT NULL DEFAULT '{}',
     action_url text,
-    actions jsonb NOT NULL DEFAULT '[]'
-        CONSTRAINT notification_actions_is_array CHECK (jsonb_typeof(actions) = 'array'),
-    actor jsonb
-        CONSTRAINT notification_actor_is_object CHECK (jsonb_typeof(actor) = 'object'),
-    tags text[] NOT NULL DEFAULT '{}'
-        CONSTRAINT notification_tags_are_flat
-        CHECK (tags = '{}' OR (array_ndims(tags) = 1 AND array_position(tags, NULL) IS NULL)),
-    severity text NOT NULL DEFAULT 'info'
-        CONSTRAINT notification_severity CHECK (severity IN ('info', 'success', 'warning', 'error')),
-    dedupe_key text
-        CONSTRAINT notification_dedupe_key CHECK (char_length(dedupe_key) BETWEEN 1 AND 255),
-    group_key text
-        CONSTRAINT notification_group_key CHECK (char_length(group_key) BETWEEN 1 AND 255),
+    actions jsonb NOT NULL DEFAULT '[]',
+    actor jsonb,
+    tags text[] NOT NULL DEFAULT '{}',
+    severity text NOT NULL DEFAULT 'info',
+    dedupe_key text,
+    group_key text,
     expires_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT notification_audience CHECK ((recipient IS NULL) <> (topic IS NULL)),
-    CONSTRAINT notification_payload CHECK (
-        octet_length(title) + octet_length(body) + octet_length(data::text) + octet_length(actions::text)
-            + octet_length(tags::text) + coalesce(octet_length(actor::text), 0)
-            + coalesce(octet_length(action_url), 0) <= 65536)
+    CONSTRAINT notification_limits CHECK (belfry.require_notification(
+        recipient, topic, tenant, kind, title, body, data, action_url, actions, actor, tags, severity, dedupe_key,
+        group_key))
 );
 CREATE INDEX notification_recipient_idx ON belfry.notification (recipient, id) WHERE recipient IS NOT NULL;
 CREATE INDEX notification_topic_idx ON belfry.notification (topic, id) WHERE topic IS NOT NULL;
@@ -130,9 +270,10 @@ COMMENT ON COLUMN belfry.notification.dedupe_key IS
 COMMENT ON COLUMN belfry.notification.group_key IS 'Notifications of one key may be shown as one.';
 COMMENT ON COLUMN belfry.notification.expires_at IS 'From then on it is not delivered or shown.';
 COMMENT ON COLUMN belfry.notification.created_at IS 'Start of the sending transaction; the order is that of id.';
-COMMENT ON CONSTRAINT notification_payload ON belfry.notification IS
-    'title, body, data, action_url, actions, actor and tags have at most 65536 bytes together.';
-COMMENT ON CONSTRAINT notification_audience ON belfry.notification IS 'Exactly one of recipient and topic is given.';
+COMMENT ON CONSTRAINT notification_limits ON belfry.notification IS
+    'Exactly one of recipient and topic, each 1 to 255 characters without / and control characters; kind a dotted '
+    'lower-case name; severity info, success, warning or error; data and actor objects, actions an array, tags flat; '
+    'keys 1 to 255 characters; title, body, data, action_url, actions, actor and tags at most 65536 bytes together.';
 COMMENT ON SEQUENCE belfry.position IS
     'The one order of notifications and changes. CACHE and INCREMENT must stay 1, or relays refuse to start.';
 
@@ -170,8 +311,7 @@ COMMENT ON COLUMN belfry.subscription.until IS 'The id of the change unsubscribe
 CREATE TABLE belfry.inbox (
     recipient text
         CONSTRAINT inbox_pkey PRIMARY KEY
-        CONSTRAINT inbox_recipient
-        CHECK (char_length(recipient) BETWEEN 1 AND 255 AND recipient !~ '[\u0001-\u001F\u007F-\u009F/]'),
+        CONSTRAINT inbox_recipient CHECK (belfry.require_recipient(recipient)),
     since bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -233,7 +373,7 @@ COMMENT ON COLUMN belfry.api_key.scopes IS 'What it may do: send.';
 COMMENT ON COLUMN belfry.api_key.revoked_at IS 'Since when it is refused; NULL while it is good.';
 
 CREATE TABLE belfry.migration (
-    version integer CONSTRAINT migration_pkey PRIMARY KEY,
+    version bigint CONSTRAINT migration_pkey PRIMARY KEY,
     name text NOT NULL,
     checksum text,
     applied_at timestamptz NOT NULL DEFAULT now(),
@@ -243,123 +383,6 @@ COMMENT ON TABLE belfry.migration IS 'The migrations that this database has; eac
 COMMENT ON COLUMN belfry.migration.checksum IS
     'SHA-256 of the up file; NULL after an install by psql alone, until the next belfry migrate up.';
 COMMENT ON COLUMN belfry.migration.applied_by IS 'The login that ran it.';
-
-CREATE OR REPLACE FUNCTION belfry.require_recipient(recipient text) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
-AS $$
-BEGIN
-    IF char_length(require_recipient.recipient) BETWEEN 1 AND 255
-        AND require_recipient.recipient !~ '[\u0001-\u001F\u007F-\u009F/]' THEN
-        RETURN;
-    END IF;
-    RAISE EXCEPTION USING
-        ERRCODE = 'BF001',
-        MESSAGE = 'this is not a recipient',
-        DETAIL = CASE
-            WHEN require_recipient.recipient IS NULL THEN 'It is NULL.'
-            WHEN char_length(require_recipient.recipient) NOT BETWEEN 1 AND 255
-                THEN format('It has %s characters.', char_length(require_recipient.recipient))
-            ELSE format('It contains "/" or a control character: %s.', to_json(require_recipient.recipient))
-        END,
-        HINT = 'A recipient is 1 to 255 characters without "/" and control characters: your user''s id as text.';
-END
-$$;
-COMMENT ON FUNCTION belfry.require_recipient(text) IS
-    'Internal: raises BF001 unless the text can be the name of a recipient.';
-
-CREATE OR REPLACE FUNCTION belfry.require_topic(topic text) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
-AS $$
-BEGIN
-    IF char_length(require_topic.topic) BETWEEN 1 AND 255
-        AND require_topic.topic !~ '[\u0001-\u001F\u007F-\u009F/]' THEN
-        RETURN;
-    END IF;
-    RAISE EXCEPTION USING
-        ERRCODE = 'BF002',
-        MESSAGE = 'this is not a topic',
-        DETAIL = CASE
-            WHEN require_topic.topic IS NULL THEN 'It is NULL.'
-            WHEN char_length(require_topic.topic) NOT BETWEEN 1 AND 255
-                THEN format('It has %s characters.', char_length(require_topic.topic))
-            ELSE format('It contains "/" or a control character: %s.', to_json(require_topic.topic))
-        END,
-        HINT = 'A topic is 1 to 255 characters without "/" and control characters, such as team:7; * is everyone.';
-END
-$$;
-COMMENT ON FUNCTION belfry.require_topic(text) IS
-    'Internal: raises BF002 unless the text can be the name of a topic.';
-
-CREATE OR REPLACE FUNCTION belfry.require_content(
-    kind text, title text, body text, data jsonb, action_url text, actions jsonb, actor jsonb, tags text[],
-    severity text, tenant text, dedupe_key text, group_key text, deliver_at timestamptz
-) RETURNS void
-    LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-    size CONSTANT integer := octet_length(require_content.title) + octet_length(require_content.body)
-        + octet_length(require_content.data::text) + octet_length(require_content.actions::text)
-        + octet_length(require_content.tags::text) + coalesce(octet_length(require_content.actor::text), 0)
-        + coalesce(octet_length(require_content.action_url), 0);
-    fault text;
-BEGIN
-    IF (char_length(require_content.kind) <= 255
-        AND require_content.kind ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+)*$') IS NOT TRUE THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'BF003',
-            MESSAGE = 'this is not a kind',
-            DETAIL = CASE
-                WHEN require_content.kind IS NULL THEN 'It is NULL.'
-                WHEN char_length(require_content.kind) NOT BETWEEN 1 AND 255
-                    THEN format('It has %s characters.', char_length(require_content.kind))
-                ELSE format('It is %s.', to_json(require_content.kind))
-            END,
-            HINT = 'A kind is a dotted lower-case name of at most 255 characters, such as comment.created.';
-    END IF;
-    IF size > 65536 THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'BF004',
-            MESSAGE = 'the notification is too large',
-            DETAIL = format('title, body, data, action_url, actions, actor and tags have %s bytes together; '
-                'at most 65536 are allowed.', size),
-            HINT = 'Send a reference to what is large, for example its address in action_url.';
-    END IF;
-    IF require_content.deliver_at > now() THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'BF006',
-            MESSAGE = 'a notification cannot be sent for later yet',
-            DETAIL = format('deliver_at is %s.', require_content.deliver_at),
-            HINT = 'Leave deliver_at out and call this function when it is due; delivery at a time comes with the inbox.';
-    END IF;
-    fault := CASE
-        WHEN require_content.severity NOT IN ('info', 'success', 'warning', 'error')
-            THEN 'severity must be info, success, warning or error.'
-        WHEN jsonb_typeof(require_content.data) <> 'object' THEN 'data must be a JSON object.'
-        WHEN jsonb_typeof(require_content.actions) <> 'array' THEN 'actions must be a JSON array.'
-        WHEN jsonb_typeof(require_content.actor) <> 'object' THEN 'actor must be a JSON object, or NULL.'
-        WHEN array_ndims(require_content.tags) > 1 OR array_position(require_content.tags, NULL) IS NOT NULL
-            THEN 'tags must be a flat array without NULL.'
-        WHEN char_length(require_content.tenant) > 255
-            OR require_content.tenant ~ '[\u0001-\u001F\u007F-\u009F/]'
-            THEN 'tenant must have at most 255 characters, none of them "/" or a control character.'
-        WHEN char_length(require_content.dedupe_key) NOT BETWEEN 1 AND 255
-            THEN 'dedupe_key must have 1 to 255 characters, or be NULL.'
-        WHEN char_length(require_content.group_key) NOT BETWEEN 1 AND 255
-            THEN 'group_key must have 1 to 255 characters, or be NULL.'
-    END;
-    IF fault IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'BF007',
-            MESSAGE = format('%s is not valid', split_part(fault, ' ', 1)),
-            DETAIL = fault,
-            HINT = '\df+ belfry.send describes every argument; one that is left out has a default.';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION belfry.require_content(
-    text, text, text, jsonb, text, jsonb, jsonb, text[], text, text, text, text, timestamptz
-) IS
-    'Internal: raises BF003, BF004, BF006 or BF007 unless these can be the contents of a notification.';
 
 CREATE OR REPLACE FUNCTION belfry.deposit(
     recipient text, topic text, kind text, title text, body text, data jsonb, action_url text, actions jsonb,
@@ -378,22 +401,17 @@ BEGIN
     deposit.tags := coalesce(deposit.tags, '{}');
     deposit.severity := coalesce(deposit.severity, 'info');
     deposit.tenant := coalesce(deposit.tenant, '');
-    IF (deposit.recipient IS NULL) = (deposit.topic IS NULL) THEN
+    PERFORM belfry.require_notification(
+        deposit.recipient, deposit.topic, deposit.tenant, deposit.kind, deposit.title, deposit.body, deposit.data,
+        deposit.action_url, deposit.actions, deposit.actor, deposit.tags, deposit.severity, deposit.dedupe_key,
+        deposit.group_key);
+    IF deposit.deliver_at > now() THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'BF005',
-            MESSAGE = 'a notification needs exactly one audience',
-            DETAIL = CASE WHEN deposit.topic IS NULL THEN 'Neither recipient nor topic was given.'
-                ELSE 'recipient and topic were both given.' END,
-            HINT = 'Name either a recipient or a topic.';
-    ELSIF deposit.topic IS NULL THEN
-        PERFORM belfry.require_recipient(deposit.recipient);
-    ELSE
-        PERFORM belfry.require_topic(deposit.topic);
+            ERRCODE = 'BF006',
+            MESSAGE = 'a notification cannot be sent for later yet',
+            DETAIL = format('deliver_at is %s.', deposit.deliver_at),
+            HINT = 'Leave deliver_at out and call this function when it is due; delivery at a time comes with the inbox.';
     END IF;
-    PERFORM belfry.require_content(
-        deposit.kind, deposit.title, deposit.body, deposit.data, deposit.action_url, deposit.actions,
-        deposit.actor, deposit.tags, deposit.severity, deposit.tenant, deposit.dedupe_key, deposit.group_key,
-        deposit.deliver_at);
     -- Who waited for another sender of the same key finds either its row, or, when that one rolled back, room.
     FOR attempt IN 1..100 LOOP
         INSERT INTO belfry.notification (
@@ -425,8 +443,8 @@ $$;
 COMMENT ON FUNCTION belfry.deposit(
     text, text, text, text, text, jsonb, text, jsonb, jsonb, text[], text, text, text, text, timestamptz, timestamptz
 ) IS
-    'Internal: the careful way of send and publish, for a dedupe_key, a NULL where a default is meant, or an argument '
-    'to refuse. Its conflict wait and its look-up need rights that a sender has not.';
+    'Internal: the careful way of send and publish, for a dedupe_key, a deliver_at, and a NULL to refuse or default. '
+    'Looks up the first id of a dedupe_key, for which a sender has not the rights.';
 
 CREATE OR REPLACE FUNCTION belfry.send(
     recipient text,
@@ -450,25 +468,12 @@ AS $$
 DECLARE
     sent bigint;
 BEGIN
-    -- One expression, because each statement here is paid by every sender; what it does not wave through is
-    -- refused, defaulted or deduplicated by belfry.deposit.
-    IF char_length(send.recipient) BETWEEN 1 AND 255
-        AND send.recipient !~ '[\u0001-\u001F\u007F-\u009F/]'
-        AND char_length(send.kind) <= 255
-        AND send.kind ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+)*$'
-        AND send.dedupe_key IS NULL
+    -- As little as can be, because every sender pays for it: the table's CHECK is the judge of all arguments, and
+    -- belfry.deposit does what is rare.
+    IF send.recipient IS NOT NULL AND send.kind IS NOT NULL AND send.title IS NOT NULL AND send.body IS NOT NULL
+        AND send.data IS NOT NULL AND send.actions IS NOT NULL AND send.tags IS NOT NULL
+        AND send.severity IS NOT NULL AND send.tenant IS NOT NULL AND send.dedupe_key IS NULL
         AND send.deliver_at IS NULL
-        AND send.severity IN ('info', 'success', 'warning', 'error')
-        AND jsonb_typeof(send.data) = 'object'
-        AND jsonb_typeof(send.actions) = 'array'
-        AND (send.actor IS NULL OR jsonb_typeof(send.actor) = 'object')
-        AND (send.tags = '{}' OR (array_ndims(send.tags) = 1 AND array_position(send.tags, NULL) IS NULL))
-        AND (send.tenant = ''
-            OR (char_length(send.tenant) <= 255 AND send.tenant !~ '[\u0001-\u001F\u007F-\u009F/]'))
-        AND (send.group_key IS NULL OR char_length(send.group_key) BETWEEN 1 AND 255)
-        AND octet_length(send.title) + octet_length(send.body) + octet_length(send.data::text)
-            + octet_length(send.actions::text) + octet_length(send.tags::text)
-            + coalesce(octet_length(send.actor::text), 0) + coalesce(octet_length(send.action_url), 0) <= 65536
     THEN
         INSERT INTO belfry.notification (
             recipient, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, group_key,
@@ -518,16 +523,10 @@ DECLARE
     sent bigint[] := '{}';
     one record;
 BEGIN
-    IF send_many.recipients IS NULL THEN
+    IF send_many.recipients IS NULL OR array_position(send_many.recipients, NULL) IS NOT NULL THEN
         PERFORM belfry.require_recipient(NULL);
     END IF;
-    PERFORM belfry.require_recipient(wanted.recipient) FROM unnest(send_many.recipients) AS wanted (recipient);
-    PERFORM belfry.require_content(
-        send_many.kind, coalesce(send_many.title, ''), coalesce(send_many.body, ''), coalesce(send_many.data, '{}'),
-        send_many.action_url, coalesce(send_many.actions, '[]'), send_many.actor, coalesce(send_many.tags, '{}'),
-        coalesce(send_many.severity, 'info'), coalesce(send_many.tenant, ''), send_many.dedupe_key,
-        send_many.group_key, send_many.deliver_at);
-    IF send_many.dedupe_key IS NULL THEN
+    IF send_many.dedupe_key IS NULL AND send_many.deliver_at IS NULL AND send_many.kind IS NOT NULL THEN
         RETURN QUERY
         INSERT INTO belfry.notification (
             recipient, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, group_key,
@@ -585,25 +584,12 @@ AS $$
 DECLARE
     sent bigint;
 BEGIN
-    -- One expression, because each statement here is paid by every sender; what it does not wave through is
-    -- refused, defaulted or deduplicated by belfry.deposit.
-    IF char_length(publish.topic) BETWEEN 1 AND 255
-        AND publish.topic !~ '[\u0001-\u001F\u007F-\u009F/]'
-        AND char_length(publish.kind) <= 255
-        AND publish.kind ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+)*$'
-        AND publish.dedupe_key IS NULL
+    -- As little as can be, because every sender pays for it: the table's CHECK is the judge of all arguments, and
+    -- belfry.deposit does what is rare.
+    IF publish.topic IS NOT NULL AND publish.kind IS NOT NULL AND publish.title IS NOT NULL AND publish.body IS NOT NULL
+        AND publish.data IS NOT NULL AND publish.actions IS NOT NULL AND publish.tags IS NOT NULL
+        AND publish.severity IS NOT NULL AND publish.tenant IS NOT NULL AND publish.dedupe_key IS NULL
         AND publish.deliver_at IS NULL
-        AND publish.severity IN ('info', 'success', 'warning', 'error')
-        AND jsonb_typeof(publish.data) = 'object'
-        AND jsonb_typeof(publish.actions) = 'array'
-        AND (publish.actor IS NULL OR jsonb_typeof(publish.actor) = 'object')
-        AND (publish.tags = '{}' OR (array_ndims(publish.tags) = 1 AND array_position(publish.tags, NULL) IS NULL))
-        AND (publish.tenant = ''
-            OR (char_length(publish.tenant) <= 255 AND publish.tenant !~ '[\u0001-\u001F\u007F-\u009F/]'))
-        AND (publish.group_key IS NULL OR char_length(publish.group_key) BETWEEN 1 AND 255)
-        AND octet_length(publish.title) + octet_length(publish.body) + octet_length(publish.data::text)
-            + octet_length(publish.actions::text) + octet_length(publish.tags::text)
-            + coalesce(octet_length(publish.actor::text), 0) + coalesce(octet_length(publish.action_url), 0) <= 65536
     THEN
         INSERT INTO belfry.notification (
             topic, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, group_key,
@@ -938,14 +924,15 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_
 GRANT USAGE ON SCHEMA belfry TO belfry_sender, belfry_relay, belfry_monitor;
 
 -- A sender may add notifications, by function or plain INSERT, and learn their ids; it reads nothing.
--- Neither id nor created_at can be given. Internal functions are here because send and the others call them as the caller.
+-- Neither id nor created_at can be given. The internal functions are here because send and the table's CHECK call
+-- them as the caller.
 GRANT INSERT (
     recipient, topic, tenant, kind, title, body, data, action_url, actions, actor, tags, severity, dedupe_key,
     group_key, expires_at
 ), SELECT (id) ON belfry.notification TO belfry_sender;
 GRANT EXECUTE ON FUNCTION
     belfry.send, belfry.send_many, belfry.publish, belfry.broadcast, belfry.subscribe, belfry.unsubscribe,
-    belfry.settle(), belfry.deposit, belfry.require_recipient, belfry.require_topic, belfry.require_content
+    belfry.settle(), belfry.deposit, belfry.require_notification, belfry.require_recipient, belfry.require_topic
 TO belfry_sender;
 
 -- A relay reads everything and writes only first contacts, what is settled, and epochs, by function.
