@@ -13,7 +13,7 @@ EVERYTHING = "0"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What to do for a client: replay what `client` has not seen (None: nothing), after a `reset` if there is a reason."""
+    """What a client gets: what `client` has not seen (None: nothing), after a `reset` if there is a reason."""
 
     client: Cursor | None
     reset: str | None = None  # malformed, epoch, pruned

@@ -308,9 +308,8 @@ class Relay:
         """Wake up under load, fall asleep when it is quiet; never sleep unless a writer would ring."""
         now = self._now()
         told, self._told_to_poll = self._told_to_poll, False
-        if (self.bell.armed and self.bell.mode == "poll") or (
-            self.bell.overrun(now) and self.bell.armed and self.bell.mode == "auto"
-        ):
+        unwanted = self.bell.mode == "poll" or (self.bell.mode == "auto" and self.bell.overrun(now))
+        if self.bell.armed and unwanted:
             await self._disarm(connection)
         elif self.bell.asleep and (told or not await self._may_sleep(connection, tick=tick)):
             self.bell.wake_up(now)
