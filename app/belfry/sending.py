@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -15,7 +15,7 @@ _FIELDS: LiteralString = """
     actions => %(actions)s, actor => %(actor)s, tags => %(tags)s, severity => %(severity)s, tenant => %(tenant)s,
     dedupe_key => %(dedupe_key)s, group_key => %(group_key)s, deliver_at => %(deliver_at)s, expires_at => %(expires_at)s
 """
-_CALLS: dict[str, LiteralString] = {
+_CALLS: Final[dict[str, LiteralString]] = {
     "recipient": f"SELECT belfry.send(recipient => %(recipient)s, {_FIELDS})",
     "recipients": f"SELECT * FROM belfry.send_many(recipients => %(recipients)s, {_FIELDS})",
     "topic": f"SELECT belfry.publish(topic => %(topic)s, {_FIELDS})",
@@ -47,7 +47,7 @@ async def send(connection: psycopg.AsyncConnection[Any], fields: Mapping[str, An
     given = {**_DEFAULTS, **fields}
     for name in _JSON:
         given[name] = None if given[name] is None else Jsonb(given[name])
-    call = next(_CALLS[name] for name in _CALLS if given.get(name) not in (None, False))
+    call: LiteralString = next(sql for name, sql in _CALLS.items() if given.get(name) not in (None, False))
     try:
         cursor = await connection.execute(call, given)
         return [found[0] for found in await cursor.fetchall()]

@@ -8,7 +8,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -87,11 +87,19 @@ async def serve(config: Config, sockets: list[socket.socket], *, on_ready: Calla
         raise errors.BelfryError("the server did not start; the lines above say why")
 
 
+def _ignore(number: int, frame: Any) -> None:
+    """A signal handler that lets the signal pass."""
+
+
+def _stop_signals() -> tuple[int, ...]:
+    """The signals that stop the server; only the main thread may handle them."""
+    return (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+
+
 @contextmanager
-def _returning_after_signals() -> Iterator[None]:
+def _returning_after_signals() -> Generator[None]:
     """uvicorn raises the signal that stopped it again: let that do nothing, so that our caller can clean up."""
-    numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    before = {number: signal.signal(number, _ignore) for number in _stop_signals()}
     try:
         yield
     finally:
@@ -100,7 +108,7 @@ def _returning_after_signals() -> Iterator[None]:
 
 
 async def _when_started(server: uvicorn.Server, on_ready: Callable[[], None]) -> None:
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
         await asyncio.sleep(0.01)
     on_ready()
 
@@ -110,7 +118,7 @@ async def _when_started(server: uvicorn.Server, on_ready: Callable[[], None]) ->
 
 def _lifespan(config: Config) -> Callable[[Litestar], Any]:
     @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             relay, tasks = await _start(config, app.state, stack)
             with _draining(relay.hub, config.drain_seconds):
@@ -174,7 +182,7 @@ async def _probe_bell(relay: Relay, connection: queries.Connection) -> None:
 
 
 @contextmanager
-def _draining(hub: Hub, drain_seconds: float) -> Iterator[None]:
+def _draining(hub: Hub, drain_seconds: float) -> Generator[None]:
     """While inside, SIGTERM and SIGINT drain the streams before they stop the server.
 
     uvicorn waits for open responses before it tells the application to stop, so the application must hear of the
@@ -192,15 +200,14 @@ def _draining(hub: Hub, drain_seconds: float) -> Iterator[None]:
         if callable(handler):
             handler(number, frame)
 
-    numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
+    before = {number: signal.getsignal(number) for number in _stop_signals()}
+    for number in before:
         signal.signal(number, hear)
     try:
         yield
     finally:
-        for number in numbers:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _relay(state: State) -> Relay:

@@ -79,7 +79,7 @@ async def stream(
     tenant: Annotated[str | None, Parameter(description="Narrow to this tenant")] = None,
     ticket: Annotated[str | None, Parameter(description="A ticket instead of a header or cookie")] = None,
 ) -> ASGIResponse:
-    """Open the stream. Everything that the client missed since its cursor comes first, then `ready`, then what is new."""
+    """Open the stream: what the client missed since its cursor, then `ready`, then what is new."""
     credential = authenticate(request, verifier, ticket)
     if relay.load >= config.max_streams:
         return Refusal(relay.hub.goodbye("overloaded", OVERLOADED_SPREAD_MILLISECONDS))
@@ -112,17 +112,23 @@ def _open(config: Config, credential: Credential, topics: list[str] | None, tena
     now = asyncio.get_running_loop().time()
     age = config.max_stream_age_seconds * random.uniform(0.8, 1.0)
     expiry = credential.expires_at - time.time()
-    narrowed = [frozenset(each) for each in (topics, credential.topics) if each is not None]
     return Stream(
         recipient=credential.recipient,
         send=_nowhere,
         buffer_bytes=config.stream_buffer_bytes,
         tenant=_narrower(credential.tenant, tenant),
-        narrowed=frozenset.intersection(*narrowed) if narrowed else None,
+        narrowed=_both(credential.topics, None if topics is None else frozenset(topics)),
         ends_at=now + min(age, expiry),
         ends_because="expired" if expiry < age else "rotate",
         beats_at=now + config.heartbeat_seconds * random.uniform(0.5, 1.0),
     )
+
+
+def _both(granted: frozenset[str] | None, asked: frozenset[str] | None) -> frozenset[str] | None:
+    """The topics that the token and the request both allow; None: all of mine."""
+    if granted is None or asked is None:
+        return granted if asked is None else asked
+    return granted & asked
 
 
 def _narrower(granted: str | None, asked: str | None) -> str | None:
