@@ -70,11 +70,8 @@ class Nchan:
 
     def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """POST each (channel, body), pipelined; every answer is read."""
-        request = b"".join(
-            b"POST /publish/%s HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%s"
-            % (channel.encode(), len(body), body)
-            for channel, body in messages
-        )
+        head = b"POST /publish/%s HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n"
+        request = b"".join(head % (channel.encode(), len(body)) + body for channel, body in messages)
         self._publisher.sendall(request)
         for _ in messages:
             self._read_answer()
@@ -100,8 +97,8 @@ class Nchan:
 def message(id: int, *, recipient: str | None, topic: str | None, title: str, body: str) -> bytes:
     """The same JSON that Belfry writes for a row."""
     row = {
-        "id": id, "recipient": recipient, "topic": topic, "tenant": "", "kind": "bench.row", "title": title, "body": body,
-        "action_url": None, "actions": [], "data": {}, "actor": None, "tags": [], "severity": "info",
+        "id": id, "recipient": recipient, "topic": topic, "tenant": "", "kind": "bench.row", "title": title,
+        "body": body, "action_url": None, "actions": [], "data": {}, "actor": None, "tags": [], "severity": "info",
         "created_at": "2026-01-01T00:00:00.000000+00:00",
     }  # fmt: skip
     return json.dumps(row, separators=(",", ":")).encode()

@@ -1,0 +1,190 @@
+"""The sender pays nothing for the bell: commits a second with 32 clients, four ways, alternating in one run.
+
+bare: an insert into an identical table without trigger; notify: the same with NOTIFY in every transaction;
+send: `belfry.send`; insert: `INSERT INTO belfry.notification`; with a relay running, once with the disk as it is and
+once with 2 ms more for each flush. Then one of two relays is stopped by SIGSTOP, each in turn, from rest.
+Marks: send/bare and insert/bare at least 0.95 with the slow flush; insert 0.85 and send 0.75 otherwise; with a stopped
+relay 0.9 of normal after 5 s. Check: every table has grown by exactly as many rows as were reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from bench import report, swarm
+from bench.postgres import binaries
+from bench.relay import Relay
+from bench.stage import BODY, TITLE, Stage, parser, stage
+
+COLUMNS = "(recipient, kind, title, body, data)"
+VALUES = f"('r' || :r, 'bench.row', '{TITLE}', '{BODY}', '{{\"comment\": 42}}')"
+ARGUMENTS = f"'r' || :r, 'bench.row', '{TITLE}', '{BODY}', '{{\"comment\": 42}}'"
+SCRIPTS: Mapping[str, str] = {
+    "bare": f"INSERT INTO bench.bare {COLUMNS} VALUES {VALUES};",
+    "notify": f"INSERT INTO bench.notify {COLUMNS} VALUES {VALUES};",
+    "send": f"SELECT belfry.send({ARGUMENTS});",
+    "insert": f"INSERT INTO belfry.notification {COLUMNS} VALUES {VALUES};",
+}
+TABLES = {
+    "bare": "bench.bare",
+    "notify": "bench.notify",
+    "send": "belfry.notification",
+    "insert": "belfry.notification",
+}
+PREPARE = """
+CREATE SCHEMA bench;
+CREATE TABLE bench.bare (LIKE belfry.notification INCLUDING ALL);
+CREATE TABLE bench.notify (LIKE belfry.notification INCLUDING ALL);
+CREATE FUNCTION bench.always() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_notify('bench', ''); RETURN NULL; END $$;
+CREATE TRIGGER always AFTER INSERT ON bench.notify FOR EACH STATEMENT EXECUTE FUNCTION bench.always();
+GRANT USAGE ON SCHEMA bench TO belfry_sender;
+GRANT INSERT ON ALL TABLES IN SCHEMA bench TO belfry_sender;
+"""
+DONE = re.compile(r"number of transactions actually processed: (\d+)")
+RATE = re.compile(r"tps = ([\d.]+) \(without initial connection time\)")
+PROGRESS = re.compile(r"progress: ([\d.]+) s, ([\d.]+) tps")
+
+
+class PgbenchProblem(Exception):
+    """pgbench is missing, or failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What pgbench reported: commits, their rate, and the rate of each second."""
+
+    commits: int
+    rate: float
+    by_second: Sequence[float]
+
+
+class Load:
+    """pgbench with a script of ours."""
+
+    def __init__(self, on: Stage, clients: int, scripts: Path) -> None:
+        beside = binaries() / "pgbench"
+        found = str(beside) if beside.exists() else shutil.which("pgbench")
+        if not found:
+            raise PgbenchProblem("pgbench is not installed (Debian: postgresql-contrib, or postgresql itself)")
+        user = ["-U", "bench_sender"] if on.server.own else []
+        self._base = [found, "-n", "-M", "prepared", "-c", str(clients), "-j", "2"]
+        self._where = ["-h", on.server.socket_host, "-p", str(on.server.port), *user, on.dbname]
+        self._scripts = scripts
+        for name, text in SCRIPTS.items():
+            (scripts / f"{name}.sql").write_text("\\set r random(1, 1000)\n" + text + "\n")
+
+    def run(self, name: str, seconds: float, *, progress: bool = False) -> Run:
+        """Run one script; raises PgbenchProblem for any transaction that failed."""
+        options = ["-T", str(int(seconds)), "-f", self._scripts / f"{name}.sql", *(["-P", "1"] if progress else [])]
+        # pgbench wants its database last
+        done = subprocess.run([*self._base, *options, *self._where], capture_output=True, text=True, check=False)
+        commits, rate = DONE.search(done.stdout), RATE.search(done.stdout)
+        if done.returncode or not commits or not rate:
+            raise PgbenchProblem(f"{name}: {done.stderr.strip()[-2000:]}")
+        return Run(int(commits[1]), float(rate[1]), [float(tps) for _, tps in PROGRESS.findall(done.stderr)])
+
+
+def rows(on: Stage, table: str) -> int:
+    """Exact number of rows."""
+    with psycopg.connect(on.url, autocommit=True) as conn:
+        row = conn.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+    return int(row[0]) if row else 0
+
+
+def rest(relays: Sequence[Relay], seconds: float = 0.3, timeout: float = 20) -> None:
+    """Wait until the relays have read everything and sleep (under 15 % of a processor)."""
+    relays = [relay for relay in relays if relay.running()]
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        before = sum(relay.processor_seconds() for relay in relays)
+        time.sleep(seconds)
+        if sum(relay.processor_seconds() for relay in relays) - before <= 0.15 * seconds * len(relays):
+            return
+
+
+def alternate(on: Stage, load: Load, given: argparse.Namespace, result: report.Report, label: str) -> dict[str, float]:
+    """All four, `rounds` times, each round in another order; the medians."""
+    rates: dict[str, list[float]] = {name: [] for name in SCRIPTS}
+    names = list(SCRIPTS)
+    for number in range(given.rounds):
+        for name in names[number % 4 :] + names[: number % 4]:
+            rest(on.relays)
+            before = rows(on, TABLES[name])
+            one = load.run(name, given.seconds)
+            added = rows(on, TABLES[name]) - before
+            result.check(added == one.commits, f"{label} {name}: {one.commits} commits reported, {added} rows added")
+            rates[name].append(one.rate)
+    medians = {name: report.median(many) for name, many in rates.items()}
+    for name, rate in medians.items():
+        result.figures[f"{label}: {name} commits/s"] = rate
+    for name in ("notify", "send", "insert"):
+        ratios = [a / b for a, b in zip(rates[name], rates["bare"], strict=True)]
+        medians[f"{name}/bare"] = result.figures[f"{label}: {name}/bare"] = report.median(ratios)
+    return medians
+
+
+def stopped(on: Stage, load: Load, given: argparse.Namespace, result: report.Report) -> None:
+    """The rate from the fifth second on, with one relay stopped while it may hold the bell, against normal."""
+    normal = load.run("insert", 8, progress=True)
+    ratios: list[float] = []
+    for relay in on.relays:
+        rest(on.relays)
+        time.sleep(2)
+        relay.signal(signal.SIGSTOP)
+        try:
+            one = load.run("insert", 12, progress=True)
+        finally:
+            relay.signal(signal.SIGCONT)
+        ratios.append(report.median(one.by_second[5:]) / report.median(normal.by_second[2:]))
+        result.figures[f"stopped relay {len(ratios)}: first second commits/s"] = one.by_second[0]
+        result.figures[f"stopped relay {len(ratios)}: after 5 s, of normal"] = ratios[-1]
+    result.mark("0.9 of normal after 5 s with a stopped relay", min(ratios) >= 0.9, f"{min(ratios):.2f}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run and print."""
+    options = parser("write", __doc__)
+    options.add_argument("--clients", type=int, default=32)
+    options.add_argument("--seconds", type=float, default=5, help="length of one stretch")
+    options.add_argument("--rounds", type=int, default=5, help="alternations; the median counts")
+    options.add_argument("--only", default="normal,slow,stopped", help="comma list of normal, slow, stopped")
+    given = options.parse_args(arguments)
+    parts, result = given.only.split(","), report.Report("write")
+    with tempfile.TemporaryDirectory() as scripts, stage(2, postgres={"autovacuum": "off"}) as on:
+        Path(scripts).chmod(0o755)
+        load = Load(on, given.clients, Path(scripts))
+        with psycopg.connect(on.url, autocommit=True) as conn:
+            conn.execute(PREPARE)
+        on.relays[1].stop()
+        with swarm.Swarm(on.targets([f"r{n}" for n in range(1, 11)])) as streams:
+            streams.open()
+            if "normal" in parts:
+                ratios = alternate(on, load, given, result, "normal flush")
+                result.mark("insert/bare at least 0.85", ratios["insert/bare"] >= 0.85, f"{ratios['insert/bare']:.2f}")
+                result.mark("send/bare at least 0.75", ratios["send/bare"] >= 0.75, f"{ratios['send/bare']:.2f}")
+            on.server.slow_flush(True)
+            if "slow" in parts:
+                ratios = alternate(on, load, given, result, "slow flush")
+                for name in ("insert/bare", "send/bare"):
+                    result.mark(f"slow flush: {name} at least 0.95", ratios[name] >= 0.95, f"{ratios[name]:.3f}")
+            if "stopped" in parts:
+                on.relays[1].start()
+                stopped(on, load, given, result)
+    return result.finish(strict=given.strict, json_path=given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
