@@ -65,6 +65,7 @@ SET LOCAL ROLE belfry_owner;
 COMMENT ON SCHEMA belfry IS
     'Belfry, in-app notifications. Tables are private: apps call functions, or INSERT into belfry.notification.';
 
+--- functions/require_recipient.sql ---
 CREATE OR REPLACE FUNCTION belfry.require_recipient(recipient text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
 AS $$
@@ -87,7 +88,9 @@ END
 $$;
 COMMENT ON FUNCTION belfry.require_recipient(text) IS
     'Internal: true, or raises BF001 unless the text can be the name of a recipient.';
+--- end ---
 
+--- functions/require_topic.sql ---
 CREATE OR REPLACE FUNCTION belfry.require_topic(topic text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
 AS $$
@@ -110,7 +113,9 @@ END
 $$;
 COMMENT ON FUNCTION belfry.require_topic(text) IS
     'Internal: true, or raises BF002 unless the text can be the name of a topic.';
+--- end ---
 
+--- functions/require_notification.sql ---
 CREATE OR REPLACE FUNCTION belfry.require_notification(
     recipient text, topic text, tenant text, kind text, title text, body text, data jsonb, action_url text,
     actions jsonb, actor jsonb, tags text[], severity text, dedupe_key text, group_key text
@@ -221,6 +226,7 @@ COMMENT ON FUNCTION belfry.require_notification(
     'Internal: the limits of a notification, for the CHECK of the table. True, or raises BF001 to BF005 or BF007 with '
     'the name of the limit. One function, because Postgres reads each CHECK anew for each INSERT: thirteen of them '
     'halved the rate of commits.';
+--- end ---
 
 CREATE TABLE belfry.notification (
     id bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME belfry.position CACHE 1)
@@ -384,6 +390,7 @@ COMMENT ON COLUMN belfry.migration.checksum IS
     'SHA-256 of the up file; NULL after an install by psql alone, until the next belfry migrate up.';
 COMMENT ON COLUMN belfry.migration.applied_by IS 'The login that ran it.';
 
+--- functions/deposit.sql ---
 CREATE OR REPLACE FUNCTION belfry.deposit(
     recipient text, topic text, kind text, title text, body text, data jsonb, action_url text, actions jsonb,
     actor jsonb, tags text[], severity text, tenant text, dedupe_key text, group_key text,
@@ -445,7 +452,9 @@ COMMENT ON FUNCTION belfry.deposit(
 ) IS
     'Internal: the careful way of send and publish, for a dedupe_key, a deliver_at, and a NULL to refuse or default. '
     'Looks up the first id of a dedupe_key, for which a sender has not the rights.';
+--- end ---
 
+--- functions/send.sql ---
 CREATE OR REPLACE FUNCTION belfry.send(
     recipient text,
     kind text,
@@ -499,7 +508,9 @@ COMMENT ON FUNCTION belfry.send(
     'actions is [{name, label, url, style}]; data is any JSON object. A repeated dedupe_key for that recipient returns '
     'the first id and sends nothing (under REPEATABLE READ two racing callers may get 40001: repeat the transaction). '
     'NULL stands for the default. Errors: BF001 to BF007, each with a hint.';
+--- end ---
 
+--- functions/send_many.sql ---
 CREATE OR REPLACE FUNCTION belfry.send_many(
     recipients text[],
     kind text,
@@ -561,7 +572,9 @@ COMMENT ON FUNCTION belfry.send_many(
 ) IS
     'Sends one notification to each of the recipients, all or none, and returns the ids in the order of the array '
     '(a recipient named twice gets two). A dedupe_key counts for each recipient. Arguments and errors as in belfry.send.';
+--- end ---
 
+--- functions/publish.sql ---
 CREATE OR REPLACE FUNCTION belfry.publish(
     topic text,
     kind text,
@@ -612,7 +625,9 @@ COMMENT ON FUNCTION belfry.publish(
 ) IS
     'Sends one notification to everyone subscribed to the topic (* is everyone) inside the caller''s transaction, and '
     'returns its id: one row, whatever the number of subscribed. Arguments and errors as in belfry.send.';
+--- end ---
 
+--- functions/broadcast.sql ---
 CREATE OR REPLACE FUNCTION belfry.broadcast(
     kind text,
     title text DEFAULT '',
@@ -642,7 +657,9 @@ COMMENT ON FUNCTION belfry.broadcast(
     text, text, text, jsonb, text, jsonb, jsonb, text[], text, text, text, text, timestamptz, timestamptz
 ) IS
     'Sends one notification to everyone: belfry.publish to the topic *.';
+--- end ---
 
+--- functions/last_position.sql ---
 CREATE OR REPLACE FUNCTION belfry.last_position() RETURNS bigint
     LANGUAGE sql VOLATILE
 AS $$
@@ -650,7 +667,9 @@ SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM belfry.position
 $$;
 COMMENT ON FUNCTION belfry.last_position() IS
     'The highest id that was ever taken from belfry.position, committed or not; 0 when none was.';
+--- end ---
 
+--- functions/subscribe.sql ---
 CREATE OR REPLACE FUNCTION belfry.subscribe(recipient text, topic text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
@@ -690,7 +709,9 @@ COMMENT ON FUNCTION belfry.subscribe(text, text) IS
     'Subscribes the recipient to the topic inside the caller''s transaction: what is published there with a higher id '
     'reaches them, live streams at once. Returns the position of the change, or NULL when they are subscribed already. '
     'Two callers for the same pair wait for each other; under REPEATABLE READ the second may get 40001: repeat it.';
+--- end ---
 
+--- functions/unsubscribe.sql ---
 CREATE OR REPLACE FUNCTION belfry.unsubscribe(recipient text, topic text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
@@ -721,7 +742,9 @@ COMMENT ON FUNCTION belfry.unsubscribe(text, text) IS
     'Ends the recipient''s subscription to the topic inside the caller''s transaction; what was sent until then stays '
     'theirs. Returns the position of the change, or NULL when they are not subscribed. '
     'Two callers for the same pair wait for each other; under REPEATABLE READ the second may get 40001: repeat it.';
+--- end ---
 
+--- functions/contact.sql ---
 CREATE OR REPLACE FUNCTION belfry.contact(recipients text[]) RETURNS TABLE (recipient text, since bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
@@ -748,7 +771,9 @@ COMMENT ON FUNCTION belfry.contact(text[]) IS
     'For relays: records the first contact of those who have none yet (their first direct notification, their first '
     'subscription, or now) and returns it for all: a row of the topic * is theirs when its id is above since. '
     'Senders never write belfry.inbox, so that no two of them wait for each other there.';
+--- end ---
 
+--- functions/settle.sql ---
 CREATE OR REPLACE FUNCTION belfry.settle(through bigint, epoch text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
@@ -813,7 +838,9 @@ $$;
 COMMENT ON FUNCTION belfry.settle() IS
     'For an app without a relay: when no other transaction has written a notification or change and is still open, '
     'records that nothing is open at or below the last id taken. Returns what is recorded. Waits for nobody.';
+--- end ---
 
+--- functions/identity.sql ---
 CREATE OR REPLACE FUNCTION belfry.identity(OUT system_identifier bigint, OUT timeline text)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
@@ -829,7 +856,9 @@ END
 $$;
 COMMENT ON FUNCTION belfry.identity() IS
     'Internal: the system identifier and the timeline of this server; both NULL where it does not tell.';
+--- end ---
 
+--- functions/new_epoch.sql ---
 CREATE OR REPLACE FUNCTION belfry.new_epoch(expected text DEFAULT NULL) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
@@ -862,7 +891,9 @@ COMMENT ON FUNCTION belfry.new_epoch(text) IS
     'Begins a new epoch, so that every cursor from before gets a reset; to be called after a restored snapshot or '
     'backup. With expected it does so only while that is the present one, so that several callers make one. '
     'Returns the present epoch.';
+--- end ---
 
+--- functions/ensure_epoch.sql ---
 CREATE OR REPLACE FUNCTION belfry.ensure_epoch() RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
@@ -883,7 +914,9 @@ $$;
 COMMENT ON FUNCTION belfry.ensure_epoch() IS
     'For relays, on every new connection: begins a new epoch when this server is another one than the epoch was made on '
     '(a promoted standby, a restored backup), and returns the present epoch.';
+--- end ---
 
+--- functions/ring.sql ---
 CREATE OR REPLACE FUNCTION belfry.ring() RETURNS trigger
     LANGUAGE plpgsql
 AS $$
@@ -899,22 +932,28 @@ $$;
 COMMENT ON FUNCTION belfry.ring() IS
     'Internal: the doorbell. Sends NOTIFY only while a relay that sleeps holds the bell''s advisory lock '
     '(1111837766, 1) exclusively; otherwise a transaction pays for one shared lock and nothing else.';
+--- end ---
 
+--- triggers/notification_ring.sql ---
 CREATE OR REPLACE TRIGGER notification_ring AFTER INSERT ON belfry.notification
     FOR EACH STATEMENT EXECUTE FUNCTION belfry.ring();
 COMMENT ON TRIGGER notification_ring ON belfry.notification IS
     'Wakes the relays when they sleep.';
+--- end ---
 
+--- triggers/change_ring.sql ---
 CREATE OR REPLACE TRIGGER change_ring AFTER INSERT ON belfry.change
     FOR EACH STATEMENT EXECUTE FUNCTION belfry.ring();
 COMMENT ON TRIGGER change_ring ON belfry.change IS
     'Wakes the relays when they sleep.';
+--- end ---
 
 INSERT INTO belfry.epoch (token, system_identifier, timeline)
 SELECT '', known.system_identifier, known.timeline FROM belfry.identity() AS known;
 INSERT INTO belfry.settled DEFAULT VALUES;
 INSERT INTO belfry.setting (name, value) VALUES ('wake_mode', 'auto');
 
+--- grants.sql ---
 -- Nothing is granted that is not named here: everything is taken back first.
 REVOKE ALL ON SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_relay, belfry_monitor;
 REVOKE ALL ON ALL TABLES IN SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_relay, belfry_monitor;
@@ -951,6 +990,7 @@ GRANT SELECT (topic, since, until) ON belfry.subscription TO belfry_monitor;
 GRANT SELECT (since, created_at) ON belfry.inbox TO belfry_monitor;
 GRANT SELECT ON SEQUENCE belfry.position TO belfry_monitor;
 GRANT EXECUTE ON FUNCTION belfry.last_position TO belfry_monitor;
+--- end ---
 
 INSERT INTO belfry.migration (version, name) VALUES (1, 'core');
 SET LOCAL ROLE NONE;
