@@ -1,0 +1,1 @@
+"""The commands of `belfry`, one module each; `belfry.__main__` joins them."""

@@ -1,0 +1,94 @@
+"""Following the table itself, without a relay: a poll a few times a second, and the relays' proof of dead gaps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from belfry import database, errors, migrations, queries
+from belfry.backoff import Backoff
+from belfry.commands import common
+from belfry.config import Config
+from belfry.cursor import Tracker
+from belfry.model import Row
+
+POLL_SECONDS = 0.2
+PAGE_ROWS = 500
+
+
+async def follow(config: Config, topic: str | None, show: Callable[[str], None]) -> None:
+    """Show what commits from now on; a lost connection is replaced, and nothing in between is missed."""
+    if config.listen_url is None:
+        raise errors.DatabaseUrlMissing()
+    reader = _Reader(topic, show)
+    backoff = Backoff()
+    while True:
+        try:
+            async with await database.direct_connection(
+                config.listen_url, application_name="belfry tail"
+            ) as connection:
+                await reader.begin(connection)
+                backoff.reset()
+                while True:
+                    await reader.turn(connection)
+        except errors.DatabaseUnavailable as error:
+            if not reader.began:
+                raise
+            common.note(f"{error.message} Trying again.")
+        except psycopg.OperationalError:
+            common.note("The connection to Postgres is lost. Trying again.")
+        await asyncio.sleep(backoff.next_seconds())
+
+
+class _Reader:
+    """What has been seen, over all connections."""
+
+    def __init__(self, topic: str | None, show: Callable[[str], None]) -> None:
+        self.began = False
+        self._topic = topic
+        self._show = show
+        self._epoch: str = ""
+        self._tracker = Tracker()
+
+    async def begin(self, connection: queries.Connection) -> None:
+        """Begin at what is there now, or go on where the last connection ended."""
+        await migrations.check(connection)
+        state = await queries.state(connection)
+        if not self.began or state.epoch != self._epoch:
+            if self.began:
+                common.note("The database has another history now (a restore or a failover): beginning anew.")
+            head, gaps = await queries.missing(connection, state.through)
+            self._tracker = Tracker(head, gaps)
+            self._epoch = state.epoch
+            common.note("Waiting for notifications, Ctrl-C ends.")
+        self._tracker.forget_owners()
+        self.began = True
+
+    async def turn(self, connection: queries.Connection) -> None:
+        """Read what is new, show it, see which gaps are dead, rest."""
+        plan = self._tracker.plan(asyncio.get_running_loop().time())
+        found = await queries.poll(connection, plan, PAGE_ROWS)
+        for row in found.rows:
+            if self._tracker.see(row.id) and self._mine(row):
+                self._show(_content(row))
+        for probe, covered in zip(plan.probes, found.covered, strict=True):
+            self._tracker.finish(probe, covered)
+        if found.full:
+            self._tracker.raise_head(await queries.newest(connection))
+        if self._tracker.ask_owners():
+            self._tracker.owners(await queries.holders(connection))
+        if not self._tracker.backlog:
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _mine(self, row: Row) -> bool:
+        return row.verb is None and row.payload is not None and self._topic in (None, row.topic)
+
+
+def _content(row: Row) -> str:
+    """The JSON of a frame."""
+    fields: Any = (row.payload or b"").removeprefix(b"data:").strip()
+    return json.dumps(json.loads(fields), ensure_ascii=False)
