@@ -18,18 +18,15 @@ HIDDEN = "***"
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "action", "color_message", "taskName"}
 
+_NAMES = "(?:ticket|token|belfry_token|authorization|secret|api_key|password|passwd|sslpassword)"
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     # A JWT: three parts, the first a JSON object in base64url.
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*"), HIDDEN),
     (re.compile(r"\bbf_[\w-]{16,}"), HIDDEN),
     (re.compile(r"(?i)\b(bearer|basic)\s+[^\s'\",;]+"), rf"\1 {HIDDEN}"),
-    (
-        re.compile(
-            r"(?i)(\b(?:ticket|token|belfry_token|authorization|secret|api_key|password|passwd|sslpassword)"
-            r"[\"']?\s*[=:]\s*[\"']?)(?!(?:bearer|basic)\b)[^\s&\"',;}\]]+"
-        ),
-        rf"\1{HIDDEN}",
-    ),
+    (re.compile(rf"(?i)\b({_NAMES})(\s*=\s*|:)(?!\s)(['\"]?)[^\s&'\",;}}\]]+"), rf"\1\2\3{HIDDEN}"),
+    (re.compile(rf"(?i)\b({_NAMES}['\"]?\s*[=:]\s*)(['\"])(?!(?:bearer|basic)\b)[^'\"]+"), rf"\1\2{HIDDEN}"),
+    (re.compile(r"(?i)\b(authorization\s*:\s*)(?!(?:bearer|basic)\b)\S+"), rf"\1{HIDDEN}"),
     # The password in a URL goes up to the last @ of the word: a careless one holds an @ itself.
     (re.compile(r"(\w://[^:/@\s]*):\S*@"), rf"\1:{HIDDEN}@"),
 )
@@ -71,6 +68,18 @@ class JsonLines(logging.Formatter):
         return json.dumps(_redacted(entry), ensure_ascii=False, default=str)
 
 
+class _StartFailure(logging.Filter):
+    """uvicorn logs a start that failed with its traceback: keep the one line that we raised ourselves."""
+
+    _OURS = re.compile(r"^[\s|]*belfry\.errors\.\w+: (.+)$", re.MULTILINE)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten what is ours; leave everything else as it is."""
+        if found := self._OURS.search(record.getMessage()):
+            record.msg, record.args, record.action = found.group(1), (), "start_failed"
+        return not record.getMessage().startswith("Application startup failed")
+
+
 def configure(level: str = "info", stream: TextIO | None = None, *, human: bool | None = None) -> None:
     """Send all log records to a stream (stderr), for people when it is a terminal."""
     target = stream or sys.stderr
@@ -81,6 +90,8 @@ def configure(level: str = "info", stream: TextIO | None = None, *, human: bool 
     # The server's access log would print query strings, and so tickets.
     logging.getLogger("uvicorn.access").disabled = True
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    server = logging.getLogger("uvicorn.error")
+    server.filters[:] = [] if level == "debug" else [_StartFailure()]
 
 
 def _action(record: logging.LogRecord) -> str:

@@ -26,6 +26,7 @@ def as_before() -> Iterator[None]:
     root.setLevel(level)
     logging.getLogger("uvicorn.access").disabled = False
     logging.getLogger("uvicorn").setLevel(logging.NOTSET)
+    logging.getLogger("uvicorn.error").filters[:] = []
 
 
 def written(*, human: bool, level: str = "info") -> io.StringIO:
@@ -79,6 +80,9 @@ def test_a_message_over_several_lines_stays_one_line_of_json() -> None:
         ("Cookie: belfry_token=opaque; theme=dark", "opaque"),
         ("connect to postgresql://app:pa55word@db:5432/app", "pa55word"),
         ("connect to postgresql://app:pa55@w/rd@db:5432/app", "rd@"),
+        ("connect to host=db password = pa55word", "pa55word"),
+        ('{"token": "op.aque"}', "op.aque"),
+        ("Authorization: opaque", "opaque"),
         ("connect to host=db password=pa55word dbname=app", "pa55word"),
         ("connect to postgresql://db/app?user=app&password=pa55word", "pa55word"),
         (f"key {KEY} is revoked", KEY),
@@ -98,8 +102,19 @@ def test_no_credential_reaches_a_log(human: bool, text: str, secret: str) -> Non
 
 
 def test_what_is_no_credential_stays_readable() -> None:
-    text = "the token has expired: get a new one; u1 at http://127.0.0.1:8080/v1/stream?topic=team:7 a@b.example.com"
+    text = "Postgres refused the password: correct it. the token has expired: get a new one; u1 at http://127.0.0.1:8080/v1/stream?topic=team:7 a@b.example.com"
     assert logs.redact(text) == text
+
+
+def test_a_start_that_fails_is_one_line_unless_one_debugs() -> None:
+    trace = (
+        "  + Exception Group Traceback:\n  |  File x\n    | belfry.errors.InRecovery: This is a standby.\n    +---\n"
+    )
+    for level, lines in (("info", ["This is a standby."]), ("debug", [trace, "Application startup failed. Exiting."])):
+        stream = written(human=False, level=level)
+        logging.getLogger("uvicorn.error").error(trace)
+        logging.getLogger("uvicorn.error").error("Application startup failed. Exiting.")
+        assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == lines
 
 
 def test_the_servers_access_log_stays_silent() -> None:

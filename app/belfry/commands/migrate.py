@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from belfry import migrations
+from belfry import carry, migrations
 from belfry.commands import common
 
 EXAMPLES = """\
@@ -39,7 +39,11 @@ def _steps(text: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    asyncio.run(_act(arguments))
+    if arguments.action == "carry":
+        for path in carry.carry(arguments.name):
+            common.say(str(path))
+    else:
+        asyncio.run(_act(arguments))
     return 0
 
 
