@@ -6,7 +6,8 @@ from importlib.resources import files
 from typing import Annotated, Any
 
 from litestar import Response, get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, QueryParameter
 
 from belfry import auth, config, errors
 
@@ -22,16 +23,16 @@ async def page() -> Response[bytes]:
 
 
 @get("/demo/{name:str}", include_in_schema=False)
-async def asset(name: str) -> Response[bytes]:
+async def asset(name: FromPath[str]) -> Response[bytes]:
     """A file of the page."""
     return _file(name)
 
 
 @get("/demo/session", include_in_schema=False)
 async def session(
-    config: config.Config,
-    dev_api_key: str,
-    recipient: Annotated[str, Parameter(min_length=1, max_length=255)] = "demo",
+    config: NamedDependency[config.Config],
+    dev_api_key: NamedDependency[str],
+    recipient: Annotated[str, QueryParameter(min_length=1, max_length=255)] = "demo",
 ) -> dict[str, Any]:
     """Credentials for the page: a token and a ticket of that recipient, and the development API key."""
     return {

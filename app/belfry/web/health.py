@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from litestar import MediaType, Response, get
+from litestar.di import NamedDependency
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -20,7 +21,7 @@ async def live() -> str:
 
 
 @get("/ready", media_type=MediaType.TEXT, summary="Can it serve?", tags=["health"])
-async def ready(relay: Relay) -> Response[str]:
+async def ready(relay: NamedDependency[Relay]) -> Response[str]:
     """200 while the relay reads the database; 503 while it cannot. Open streams stay open either way."""
     if relay.ready:
         return Response("ready")
@@ -28,7 +29,7 @@ async def ready(relay: Relay) -> Response[str]:
 
 
 @get("/metrics", media_type=MediaType.TEXT, summary="Prometheus metrics", tags=["health"])
-async def metrics(relay: Relay, replay: Replay) -> Response[bytes]:
+async def metrics(relay: NamedDependency[Relay], replay: NamedDependency[Replay]) -> Response[bytes]:
     """Counters and gauges in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(RelayCollector(relay, replay))

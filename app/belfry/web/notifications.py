@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, post
+from litestar.di import NamedDependency
 from litestar.params import Body
 
 from belfry import auth, errors, sending
@@ -45,7 +46,7 @@ class Sent(msgspec.Struct):
 async def send(
     request: Request[Any, Any, Any],
     data: Annotated[Outgoing, Body(title="The notification")],
-    pool: Pool,
+    pool: NamedDependency[Pool],
 ) -> Sent:
     """Send, as `belfry.send`, `send_many`, `publish` or `broadcast` do, in one transaction."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")

@@ -8,9 +8,10 @@ import time
 from typing import Annotated, Any
 
 from litestar import Request, get
+from litestar.di import NamedDependency
 from litestar.exceptions import NotAuthorizedException
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from litestar.response.base import ASGIResponse
 
 from belfry import errors, sse
@@ -68,16 +69,16 @@ class Refusal(ASGIResponse):
 )
 async def stream(
     request: Request[Any, Any, Any],
-    config: Config,
-    relay: Relay,
-    verifier: Verifier,
-    cursor: Annotated[str | None, Parameter(description="Where a first connection begins; 0: all retained")] = None,
+    config: NamedDependency[Config],
+    relay: NamedDependency[Relay],
+    verifier: NamedDependency[Verifier],
+    cursor: Annotated[str | None, QueryParameter(description="Where a first connection begins; 0: all")] = None,
     last_event_id: Annotated[
-        str | None, Parameter(query="lastEventId", description="For polyfills that cannot send the header")
+        str | None, QueryParameter(name="lastEventId", description="For polyfills that cannot send the header")
     ] = None,
-    topic: Annotated[list[str] | None, Parameter(description="Narrow to these topics")] = None,
-    tenant: Annotated[str | None, Parameter(description="Narrow to this tenant")] = None,
-    ticket: Annotated[str | None, Parameter(description="A ticket instead of a header or cookie")] = None,
+    topic: Annotated[list[str] | None, QueryParameter(description="Narrow to these topics")] = None,
+    tenant: Annotated[str | None, QueryParameter(description="Narrow to this tenant")] = None,
+    ticket: Annotated[str | None, QueryParameter(description="A ticket instead of a header or cookie")] = None,
 ) -> ASGIResponse:
     """Open the stream: what the client missed since its cursor, then `ready`, then what is new."""
     credential = authenticate(request, verifier, ticket)
