@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import secrets
 import time
@@ -29,12 +28,13 @@ LEEWAY_SECONDS = 5.0
 """How far the clock of who signs may run ahead. There is none at the end: a token is over when it says so."""
 
 MAX_TOKEN_BYTES = 8192
+MAX_EXPIRY = 2**53  # past that a float is no second anymore
 MAX_NAME_CHARACTERS = 255
 MIN_RSA_BITS = 2048
 KEY_PREFIX = "bf_"
 TICKET = "ticket"
 
-_NAME = re.compile(r"[^/\x00-\x1f\x7f-\x9f]{1,255}\Z")
+_NAME = re.compile(r"[^/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}\Z")
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
 
 
@@ -128,7 +128,7 @@ def _decode(token: str, key: _Key) -> dict[str, Any]:
 
 def _expiry(claims: Mapping[str, Any]) -> float:
     expiry = claims["exp"]
-    if isinstance(expiry, bool) or not isinstance(expiry, int | float) or not math.isfinite(expiry):
+    if isinstance(expiry, bool) or not isinstance(expiry, int | float) or not 0 <= expiry <= MAX_EXPIRY:
         _refuse("exp", "a time in seconds since 1970")
     if expiry <= time.time():
         raise errors.Unauthorized("The token has expired: get a new one.")
