@@ -58,7 +58,7 @@ def _bind(config: Config, *, share: bool) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     port = config.port
     try:
-        for family, address in _addresses(config.host):
+        for family, address in addresses(config.host):
             sockets.append(_socket(family, (address, port), share=share))
             port = port or sockets[0].getsockname()[1]
     except OSError as error:
@@ -68,7 +68,8 @@ def _bind(config: Config, *, share: bool) -> list[socket.socket]:
     return sockets
 
 
-def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
+def addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    """What a host name stands for here, once each."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
 

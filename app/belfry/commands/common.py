@@ -129,12 +129,23 @@ async def connected(url: str | None) -> AsyncGenerator[psycopg.AsyncConnection[A
         raise errors.DatabaseUrlMissing(
             "There is no database: set BELFRY_DATABASE_URL, or run `belfry serve --dev` in this directory."
         )
-    connection = await database.direct_connection(url, application_name="belfry cli")
+    connection = await _connect(url)
     try:
         async with connection:
             yield connection
     except psycopg.Error as error:
         raise explained(error) from error
+
+
+async def _connect(url: str) -> psycopg.AsyncConnection[Any]:
+    try:
+        return await database.direct_connection(url, application_name="belfry cli")
+    except errors.DatabaseUnavailable as error:
+        if url != _left_by_dev("url"):
+            raise
+        raise errors.DatabaseUnavailable(
+            f"The development server that {DEV_DIRECTORY / 'url'} tells of is gone: start `belfry serve --dev` again."
+        ) from error
 
 
 def explained(error: psycopg.Error) -> errors.BelfryError:

@@ -29,13 +29,13 @@ async def prepared(config: Config, address: str) -> AsyncGenerator[tuple[Config,
     directory = common.DEV_DIRECTORY
     directory.mkdir(mode=0o700, exist_ok=True)
     if config.secret is None:
-        config = config.replace(secret=_kept(directory / "secret", "a secret", lambda: secrets.token_hex(32)))
+        config = config.replace(secret=kept(directory / "secret", "a secret", lambda: secrets.token_hex(32)))
     async with AsyncExitStack() as stack:
         if config.database_url is None:
             from belfry import embedded  # an extra: only who needs it must have it
 
             config = config.replace(database_url=await stack.enter_async_context(embedded.running(directory)))
-        key = _kept(directory / "api_key", "an API key", auth.make_key)
+        key = kept(directory / "api_key", "an API key", auth.make_key)
         async with common.connected(config.listen_url) as connection:
             applied = await migrations.up(connection)
             if applied:
@@ -71,7 +71,7 @@ def _program() -> str:
     return shlex.quote(str(absolute.relative_to(Path.cwd()) if near else absolute))
 
 
-def _kept(path: Path, what: str, make: Callable[[], str]) -> str:
+def kept(path: Path, what: str, make: Callable[[], str]) -> str:
     """The value of a file, made once and said so."""
     if path.is_file() and (value := path.read_text(encoding="utf-8").strip()):
         return value

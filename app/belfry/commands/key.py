@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from belfry import errors, keys
+from belfry import keys
 from belfry.commands import common
 
 SCOPES = ("send",)
@@ -28,7 +28,7 @@ _ACTIONS = {
 def _arguments(parser: argparse.ArgumentParser) -> None:
     actions = common.add_actions(parser, _ACTIONS, EXAMPLES)
     actions["create"].add_argument("name", metavar="NAME", help="what will use it")
-    actions["create"].add_argument("--scopes", metavar="A,B", default="send", help="what it may do: send")
+    actions["create"].add_argument("--scopes", metavar="A,B", type=_scopes, default="send", help="what it may do: send")
     actions["revoke"].add_argument("name", metavar="NAME", help="as `belfry key list` shows it")
     for each in actions.values():
         common.add_settings(each, ["database_url"])
@@ -42,7 +42,7 @@ async def _act(arguments: argparse.Namespace) -> int:
     async with common.connected(common.load_client_config(arguments).database_url) as connection:
         match arguments.action:
             case "create":
-                common.say(await keys.create(connection, arguments.name, _scopes(arguments.scopes)))
+                common.say(await keys.create(connection, arguments.name, arguments.scopes))
             case "revoke":
                 await keys.revoke(connection, arguments.name)
                 common.note(f"the key {arguments.name!r} is revoked")
@@ -61,7 +61,7 @@ def _scopes(text: str) -> list[str]:
     scopes = [scope.strip() for scope in text.split(",")]
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
-        raise errors.UsageError(f"unknown scope {unknown[0]!r}: there is {', '.join(SCOPES)}")
+        raise argparse.ArgumentTypeError(f"unknown scope {unknown[0]!r}: there is {', '.join(SCOPES)}")
     return scopes
 
 
