@@ -12,6 +12,37 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 JSON = ("data", "actions", "actor")
+SCHEMA = """
+SELECT format('schema %s %s %s', nspowner::regrole, nspacl, obj_description(oid, 'pg_namespace'))
+FROM pg_namespace WHERE nspname = 'belfry'
+UNION ALL SELECT format('relation %s %s %s %s %s %s', relname, relkind, relowner::regrole, relacl, reloptions,
+    obj_description(oid, 'pg_class'))
+FROM pg_class WHERE relnamespace = 'belfry'::regnamespace
+UNION ALL SELECT format('column %s.%s %s %s %s %s %s %s %s', relname, attname, attnum,
+    format_type(atttypid, atttypmod), attnotnull, attidentity, pg_get_expr(adbin, adrelid), attacl,
+    col_description(attrelid, attnum))
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+WHERE relnamespace = 'belfry'::regnamespace AND attnum > 0 AND NOT attisdropped
+UNION ALL SELECT format('sequence %s %s %s %s %s', seqrelid::regclass, seqtypid::regtype, seqincrement,
+    seqcache, seqcycle)
+FROM pg_sequence JOIN pg_class ON pg_class.oid = seqrelid WHERE relnamespace = 'belfry'::regnamespace
+UNION ALL SELECT format('constraint %s %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid),
+    obj_description(oid, 'pg_constraint'))
+FROM pg_constraint WHERE connamespace = 'belfry'::regnamespace
+UNION ALL SELECT format('index %s', pg_get_indexdef(indexrelid))
+FROM pg_index JOIN pg_class ON pg_class.oid = indrelid WHERE relnamespace = 'belfry'::regnamespace
+UNION ALL SELECT format('function %s %s %s %s', pg_get_functiondef(oid), proowner::regrole, proacl,
+    obj_description(oid, 'pg_proc'))
+FROM pg_proc WHERE pronamespace = 'belfry'::regnamespace
+UNION ALL SELECT format('trigger %s %s', pg_get_triggerdef(pg_trigger.oid),
+    obj_description(pg_trigger.oid, 'pg_trigger'))
+FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+WHERE relnamespace = 'belfry'::regnamespace AND NOT tgisinternal
+UNION ALL SELECT format('setting %s %s', name, value) FROM belfry.setting
+UNION ALL SELECT format('settled %s %s', through, epoch) FROM belfry.settled
+UNION ALL SELECT format('migration %s %s', version, name) FROM belfry.migration
+ORDER BY 1
+"""
 
 
 class Asked:
@@ -57,6 +88,12 @@ class Asked:
             await cursor.execute(f"SELECT * FROM belfry.{table} ORDER BY 1".encode())
             return await cursor.fetchall()
 
+    @staticmethod
+    async def schema(connection: psycopg.AsyncConnection[Any]) -> list[str]:
+        """Everything that makes up the schema belfry, a line each: definitions, owners, privileges, comments."""
+        cursor = await connection.execute(SCHEMA.encode())
+        return [row[0] for row in await cursor.fetchall()]
+
 
 @pytest.fixture
 def ask() -> type[Asked]:
@@ -72,7 +109,7 @@ def until_it_waits(connect: Any) -> Callable[[psycopg.AsyncConnection[Any]], Awa
         watcher = await connect()
         query = "SELECT coalesce(wait_event_type = 'Lock', false) FROM pg_stat_activity WHERE pid = %s"
         async with asyncio.timeout(10):
-            while not await Asked.value(watcher, query, connection.info.backend_pid):
+            while not await Asked.value(watcher, query, connection.info.backend_pid):  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0.01)
 
     return until

@@ -94,9 +94,7 @@ async def test_functions_and_a_plain_insert_refuse_alike(
 @pytest.mark.parametrize(
     ("state", "function", "arguments"), BY_FUNCTION, ids=lambda it: it if isinstance(it, str) else str(it)[:60]
 )
-async def test_a_function_refuses(
-    connect: Any, ask: Any, state: str, function: str, arguments: dict[str, Any]
-) -> None:
+async def test_a_function_refuses(connect: Any, ask: Any, state: str, function: str, arguments: dict[str, Any]) -> None:
     connection = await connect()
     with pytest.raises(psycopg.Error) as refused:
         await ask.call(connection, function, **arguments)

@@ -162,9 +162,7 @@ async def test_limits_are_reached_exactly(connect: Any, ask: Any) -> None:
 
 async def test_deliver_at_that_has_passed_delivers_now(connect: Any, ask: Any) -> None:
     connection = await connect()
-    await ask.call(
-        connection, "send", recipient="u1", kind="k", deliver_at=datetime.now(UTC) - timedelta(seconds=5)
-    )
+    await ask.call(connection, "send", recipient="u1", kind="k", deliver_at=datetime.now(UTC) - timedelta(seconds=5))
     assert len(await ask.rows(connection)) == 1
 
 

@@ -1,0 +1,203 @@
+"""Who may do what, tried statement by statement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+TABLES = ["notification", "change", "subscription", "inbox", "settled", "epoch", "setting", "migration", "api_key"]
+WRITES = {
+    "notification": "created_at = now()",
+    "change": "verb = 'subscribed'",
+    "subscription": "until = NULL",
+    "inbox": "since = 0",
+    "settled": "through = 0",
+    "epoch": "timeline = NULL",
+    "setting": "value = 'poll'",
+    "migration": "checksum = NULL",
+    "api_key": "revoked_at = now()",
+}
+SENDER_MAY = [
+    "SELECT belfry.send('u1', 'k')",
+    "SELECT belfry.send('u1', 'k', title => NULL, dedupe_key => 'once')",
+    "SELECT belfry.send_many('{u1,u2}', 'k')",
+    "SELECT belfry.send_many('{u1,u2}', 'k', dedupe_key => 'once')",
+    "SELECT belfry.publish('t', 'k')",
+    "SELECT belfry.broadcast('k', dedupe_key => 'once')",
+    "SELECT belfry.subscribe('u1', 't')",
+    "SELECT belfry.unsubscribe('u1', 't')",
+    "SELECT belfry.settle()",
+    "INSERT INTO belfry.notification (recipient, kind) VALUES ('u1', 'k') RETURNING id",
+    "INSERT INTO belfry.notification (recipient, tenant, kind, title, body, data, action_url, actions, actor, tags,"
+    " severity, dedupe_key, group_key, expires_at) VALUES ('u1', '', 'k', '', '', '{}', NULL, '[]', NULL, '{}', 'info',"
+    " 'once', 'thread', NULL) RETURNING id",
+    "INSERT INTO belfry.notification (topic, kind) SELECT 't', 'k' FROM generate_series(1, 3) ON CONFLICT DO NOTHING",
+]
+SENDER_MAY_NOT = [
+    "INSERT INTO belfry.notification (recipient, kind) VALUES ('u1', 'k') RETURNING recipient",
+    "INSERT INTO belfry.notification (recipient, kind, created_at) VALUES ('u1', 'k', now())",
+    "INSERT INTO belfry.notification (id, recipient, kind) OVERRIDING SYSTEM VALUE VALUES (7, 'u1', 'k')",
+    "SELECT nextval('belfry.position')",
+    "SELECT last_value FROM belfry.position",
+    "SELECT body FROM belfry.notification",
+    "SELECT * FROM belfry.contact('{u1}')",
+    "SELECT belfry.settle(0, '')",
+    "SELECT belfry.ensure_epoch()",
+    "SELECT belfry.new_epoch()",
+    "SELECT belfry.last_position()",
+    "SELECT * FROM belfry.identity()",
+    "CREATE TABLE belfry.mine (id int)",
+    "DROP TABLE belfry.notification",
+    "ALTER TABLE belfry.notification DISABLE TRIGGER notification_ring",
+]
+RELAY_MAY = [
+    *(f"SELECT * FROM belfry.{table}" for table in TABLES),
+    *SENDER_MAY,
+    "SELECT last_value, is_called FROM belfry.position",
+    "SELECT * FROM belfry.contact('{u1}')",
+    "SELECT belfry.settle(0, '')",
+    "SELECT belfry.ensure_epoch()",
+    "SELECT belfry.new_epoch('')",
+    "SELECT belfry.last_position()",
+]
+RELAY_MAY_NOT = [
+    "SELECT nextval('belfry.position')",
+    "INSERT INTO belfry.api_key (name, hash) VALUES ('a', repeat('0', 64))",
+    "INSERT INTO belfry.inbox (recipient, since) VALUES ('u1', 0)",
+    "INSERT INTO belfry.change (recipient, verb) VALUES ('u1', 'subscribed')",
+    "INSERT INTO belfry.notification (recipient, kind, created_at) VALUES ('u1', 'k', now())",
+    "DROP TABLE belfry.notification",
+]
+MONITOR_MAY = [
+    "SELECT * FROM belfry.settled, belfry.epoch, belfry.setting, belfry.migration",
+    "SELECT count(*), max(id), max(created_at) FROM belfry.notification",
+    "SELECT verb, count(*), max(created_at) FROM belfry.change GROUP BY verb",
+    "SELECT topic, count(*) FROM belfry.subscription WHERE until IS NULL GROUP BY topic",
+    "SELECT count(*) FROM belfry.inbox",
+    "SELECT last_value FROM belfry.position",
+    "SELECT belfry.last_position()",
+]
+MONITOR_MAY_NOT = [
+    "SELECT recipient FROM belfry.notification",
+    "SELECT body FROM belfry.notification",
+    "SELECT recipient FROM belfry.subscription",
+    "SELECT recipient FROM belfry.inbox",
+    "SELECT recipient FROM belfry.change",
+    "SELECT name FROM belfry.api_key",
+    "SELECT belfry.send('u1', 'k')",
+    "SELECT belfry.settle()",
+    "SELECT belfry.new_epoch()",
+    "INSERT INTO belfry.notification (recipient, kind) VALUES ('u1', 'k')",
+]
+
+
+def writes() -> list[str]:
+    """Every way to change what is in a table."""
+    return [
+        statement
+        for table, assignment in WRITES.items()
+        for statement in (
+            f"UPDATE belfry.{table} SET {assignment}",
+            f"DELETE FROM belfry.{table}",
+            f"TRUNCATE belfry.{table} CASCADE",
+        )
+    ]
+
+
+async def refusal(connection: Any, role: str, statement: str) -> str | None:
+    """The SQLSTATE with which a role is refused, if it is; nothing stays."""
+    try:
+        async with connection.transaction(force_rollback=True):
+            await connection.execute(f"SET LOCAL ROLE {role}".encode())
+            await connection.execute(statement.encode())
+    except psycopg.Error as error:
+        return error.sqlstate
+    return None
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        *(("belfry_sender", statement) for statement in SENDER_MAY),
+        *(("belfry_relay", statement) for statement in RELAY_MAY),
+        *(("belfry_monitor", statement) for statement in MONITOR_MAY),
+    ],
+)
+async def test_allowed(connect: Any, role: str, statement: str) -> None:
+    connection = await connect()
+    await connection.execute("SELECT belfry.send('u1', 'k'), belfry.subscribe('u1', 'other')")
+    assert await refusal(connection, role, statement) is None
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        *(("belfry_sender", statement) for statement in SENDER_MAY_NOT),
+        *(("belfry_sender", f"SELECT * FROM belfry.{table}") for table in TABLES),
+        *(("belfry_relay", statement) for statement in RELAY_MAY_NOT),
+        *(("belfry_monitor", statement) for statement in MONITOR_MAY_NOT),
+    ],
+)
+async def test_refused(connect: Any, role: str, statement: str) -> None:
+    connection = await connect()
+    assert await refusal(connection, role, statement) == psycopg.errors.InsufficientPrivilege.sqlstate
+
+
+@pytest.mark.parametrize("role", ["belfry_sender", "belfry_relay", "belfry_monitor"])
+async def test_no_role_changes_or_removes_a_row_itself(connect: Any, role: str) -> None:
+    connection = await connect()
+    for statement in writes():
+        assert await refusal(connection, role, statement) == psycopg.errors.InsufficientPrivilege.sqlstate, statement
+
+
+async def test_a_login_without_a_role_of_ours_can_do_nothing(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    role = f"nobody_{connection.info.backend_pid}"
+    functions = await ask.column(
+        connection,
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'belfry'::regnamespace ORDER BY 1",
+    )
+    assert "belfry.settle()" in functions
+    open_to_all = [
+        function
+        for function in functions
+        if await ask.value(connection, "SELECT has_function_privilege('public', %s, 'EXECUTE')", function)
+    ]
+    assert open_to_all == []
+    await connection.execute(f"CREATE ROLE {role}".encode())
+    try:
+        for statement in (*SENDER_MAY, *RELAY_MAY, *MONITOR_MAY, *writes()):
+            assert await refusal(connection, role, statement) == "42501", statement
+    finally:
+        await connection.execute(f"DROP ROLE {role}".encode())
+
+
+async def test_every_function_that_runs_as_its_owner_pins_its_search_path(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    loose = await ask.column(
+        connection,
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'belfry'::regnamespace AND prosecdef"
+        " AND 'search_path=\"\"' <> ALL (coalesce(proconfig, '{}'))",
+    )
+    assert loose == []
+
+
+async def test_everything_belongs_to_the_owner(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    owners = await ask.column(
+        connection,
+        "SELECT DISTINCT pg_get_userbyid(owner) FROM (SELECT relowner AS owner FROM pg_class WHERE relnamespace ="
+        " 'belfry'::regnamespace UNION ALL SELECT proowner FROM pg_proc WHERE pronamespace = 'belfry'::regnamespace"
+        " UNION ALL SELECT nspowner FROM pg_namespace WHERE nspname = 'belfry') AS everything",
+    )
+    assert owners == ["belfry_owner"]
+
+
+async def test_our_roles_cannot_log_in(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    assert await ask.column(
+        connection, "SELECT rolcanlogin OR rolsuper OR rolcreaterole FROM pg_roles WHERE"
+        " rolname IN ('belfry_owner', 'belfry_sender', 'belfry_relay', 'belfry_monitor')",
+    ) == [False] * 4  # fmt: skip
