@@ -42,7 +42,10 @@ BEGIN
         END;
     END LOOP;
     BEGIN
-        IF NOT pg_has_role('belfry_owner', 'MEMBER') THEN
+        -- From PostgreSQL 16 on, who creates a role is its member, but may not SET ROLE to it.
+        IF NOT pg_has_role(
+            'belfry_owner', CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)
+        THEN
             EXECUTE format('GRANT belfry_owner TO %I', current_user);
         END IF;
         IF NOT pg_has_role('belfry_relay', 'belfry_sender', 'MEMBER') THEN
