@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -45,10 +45,21 @@ def _run(arguments: argparse.Namespace) -> int:
             asyncio.run(tail_table.follow(config, arguments.topic, show))
         else:
             address = common.relay_address(config, arguments.url)
+            show = show if arguments.topic is None else _only(arguments.topic, show)
             tail_stream.follow(config, address, arguments.recipient, arguments.topic, arguments.cursor, show)
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def _only(topic: str, show: Callable[[str], None]) -> Callable[[str], None]:
+    """Without the direct notifications, which a stream that is narrowed to a topic carries beside it."""
+
+    def show_some(text: str) -> None:
+        if json.loads(text)["topic"] == topic:
+            show(text)
+
+    return show_some
 
 
 def _show_json(text: str) -> None:

@@ -1,0 +1,135 @@
+"""`belfry` as a process: run to its end, or running beside the test; every wait has an end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SECRET = "a-secret-of-more-than-thirty-two-bytes"
+SECONDS = 20.0
+BELFRY = [sys.executable, "-m", "belfry"]
+
+
+def environment(**settings: str | None) -> dict[str, str]:
+    """This process's environment with these settings of Belfry and no others."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("BELFRY_")}
+    return clean | {f"BELFRY_{name.upper()}": value for name, value in settings.items() if value is not None}
+
+
+def run(cwd: Path, *words: str, **settings: str | None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*BELFRY, *words], cwd=cwd, env=environment(**settings), capture_output=True, text=True, timeout=SECONDS
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int = 1) -> str:
+    """The one line with which a command was refused."""
+    assert done.returncode == code, done
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("belfry: ")
+    return done.stderr
+
+
+def free_port() -> int:
+    """A port that nobody has at the moment."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def until(what: Callable[[], object], seconds: float = SECONDS) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not become true in time"
+        time.sleep(0.02)
+
+
+def exists(pid: int) -> bool:
+    """Whether a process runs; one that waits to be buried does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+class Running:
+    """A command that runs beside the test; its lines are read as they come."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.out: list[str] = []
+        self.err: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, args=args, daemon=True)
+            for args in ((process.stdout, self.out), (process.stderr, self.err))
+        ]
+        for each in self._readers:
+            each.start()
+
+    def _read(self, file: Iterator[str], lines: list[str]) -> None:
+        for line in file:
+            lines.append(line.rstrip("\n"))
+
+    def wait_for(self, text: str, seconds: float = SECONDS) -> str:
+        """The first line, of either kind, with this text in it."""
+
+        def found() -> list[str]:
+            return [line for line in (*self.out, *self.err) if text in line]
+
+        until(lambda: found() or self.process.poll() is not None, seconds)
+        assert found(), f"ended with {self.process.returncode}: {self.out} {self.err}"
+        return found()[0]
+
+    def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = SECONDS) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(seconds)
+        for each in self._readers:
+            each.join(SECONDS)
+        return code
+
+
+@contextmanager
+def running(cwd: Path, *words: str, **settings: str | None) -> Iterator[Running]:
+    """Start a command; it is killed at the latest at the end."""
+    process = subprocess.Popen(
+        [*BELFRY, *words],
+        cwd=cwd,
+        env=environment(**settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    one = Running(process)
+    try:
+        yield one
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(SECONDS)
+        for file in (process.stdout, process.stderr):
+            if file:
+                file.close()
+
+
+@contextmanager
+def serving(cwd: Path, database: str, *words: str, **settings: str | None) -> Iterator[tuple[Running, str]]:
+    """A server that is ready, and its address."""
+    port = free_port()
+    settings = {"database_url": database, "secret": SECRET, **settings}
+    with running(cwd, "serve", "--port", str(port), *words, **settings) as server:
+        server.wait_for("ready on")
+        yield server, f"http://127.0.0.1:{port}"
