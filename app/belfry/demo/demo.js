@@ -168,7 +168,7 @@ function whyNotHere({ audience, topic }) {
 /** @param {number} id @param {number} pressed @param {number} [at] */
 function arrived(id, pressed, at = performance.now()) {
   awaited.delete(id);
-  if (stream.state.phase !== "live") return; // a replay says nothing about speed
+  if (stream.state.phase !== "live") return say("good", `Committed as #${id}, and replayed.`);
   feed.took(id, at - pressed);
   say("good", `Committed as #${id}, and received.`);
 }
