@@ -782,14 +782,11 @@ CREATE OR REPLACE FUNCTION belfry.settle(through bigint, epoch text) RETURNS big
 AS $$
 DECLARE
     present belfry.settled;
+    free boolean;
 BEGIN
     -- A row that another is writing is left to it: the next call comes within a second.
-    PERFORM FROM belfry.settled
-    WHERE settled.epoch = settle.epoch AND settled.through < settle.through
-    FOR UPDATE SKIP LOCKED;
-    IF FOUND AND settle.through <= belfry.last_position() THEN
-        UPDATE belfry.settled SET through = settle.through;
-    END IF;
+    PERFORM FROM belfry.settled WHERE settled.through < settle.through FOR UPDATE SKIP LOCKED;
+    free := FOUND;
     SELECT * INTO present FROM belfry.settled;
     IF present.epoch IS DISTINCT FROM settle.epoch THEN
         RAISE EXCEPTION USING
@@ -805,8 +802,11 @@ BEGIN
             DETAIL = format('through is %s, belfry.position stands at %s.',
                 coalesce(settle.through::text, 'NULL'), belfry.last_position()),
             HINT = 'The database went back to an earlier state: call belfry.new_epoch with the epoch that you know.';
+    ELSIF NOT free THEN
+        RETURN present.through;
     END IF;
-    RETURN present.through;
+    UPDATE belfry.settled SET through = settle.through;
+    RETURN settle.through;
 END
 $$;
 COMMENT ON FUNCTION belfry.settle(bigint, text) IS

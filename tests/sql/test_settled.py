@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 async def send(ask: Any, connection: Any, recipient: str = "u1") -> Any:
@@ -115,15 +116,26 @@ async def test_a_prepared_transaction_holds_it_back(connect: Any, ask: Any) -> N
     assert await ask.value(connection, "SELECT belfry.settle()") == 2
 
 
-async def test_an_open_sender_in_another_database_does_not_hold_it_back(
-    connect: Any, ask: Any, empty_database: str
+async def test_an_open_writer_of_another_table_or_database_does_not_hold_it_back(
+    connect: Any, ask: Any, database: str, empty_database: str
 ) -> None:
-    here, there = await connect(), await connect(empty_database)
-    await there.execute("CREATE TABLE other (id int)")
-    await there.execute("BEGIN")
-    await there.execute("INSERT INTO other VALUES (1)")
-    await send(ask, here)
-    assert await ask.value(here, "SELECT belfry.settle()") == 1
+    elsewhere = await connect(empty_database)
+    name = conninfo_to_dict(database)["dbname"]
+    # A clone, whose tables have the same object ids.
+    await elsewhere.execute(f"CREATE DATABASE {name}_clone TEMPLATE {name}".encode())
+    there = await connect(make_conninfo(database, dbname=f"{name}_clone"))
+    try:
+        here, other = await connect(), await connect()
+        await there.execute("BEGIN")
+        await send(ask, there)
+        await other.execute("CREATE TABLE other (id int)")
+        await other.execute("BEGIN")
+        await other.execute("INSERT INTO other VALUES (1)")
+        await send(ask, here)
+        assert await ask.value(here, "SELECT belfry.settle()") == 1
+    finally:
+        await there.close()
+        await elsewhere.execute(f"DROP DATABASE {name}_clone WITH (FORCE)".encode())
 
 
 # --- the epoch ---------------------------------------------------------------------------------------------
