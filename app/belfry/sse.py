@@ -52,3 +52,8 @@ def event(
 def body(payload: bytes, *, more: bool = True) -> dict[str, Any]:
     """The ASGI message that carries the bytes; one message serves all streams."""
     return {"type": "http.response.body", "body": payload, "more_body": more}
+
+
+def chunk(payload: bytes) -> bytes:
+    """The bytes as one chunk of HTTP/1.1 (RFC 9112, 7.1), framed once for all streams."""
+    return b"%x\r\n%b\r\n" % (len(payload), payload)

@@ -41,6 +41,7 @@ class EventStream(ASGIResponse):
         connection: ServerConnection | None = scope.get("extensions", {}).get(EXTENSION)
         stream = self._stream
         stream.send = connection.send if connection else send
+        stream.put = connection.put if connection else None
         stream.abort = connection.abort if connection else None
         await self.start_response(send=send)
         await stream.send(sse.body(sse.retry(self._relay.hub.jittered_retry())))
