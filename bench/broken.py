@@ -59,19 +59,19 @@ def plain_ids_on_replay() -> None:
     def after(client: cursor.Cursor, seen: cursor.Cursor, position: int) -> cursor.Cursor:
         return cursor.Cursor(max(client.head, position), (), seen.epoch)
 
-    replay.after_replayed = after
+    replay.after_replayed = after  # pyright: ignore[reportPrivateImportUsage]
 
 
 def state_after_the_poll() -> None:
     """Every live frame of a poll carries the cursor after the whole poll."""
-    read = relay.Relay._see
+    read = relay.Relay._see  # pyright: ignore[reportPrivateUsage]
 
     def see(self: Any, plan: Any, snapshot: Any) -> Any:
         fresh = read(self, plan, snapshot)
         last = sse.id_line(self.tracker.text(self.epoch))
         return [(row, last) for row, _ in fresh]
 
-    relay.Relay._see = see
+    relay.Relay._see = see  # pyright: ignore[reportPrivateUsage]
 
 
 def forget_cursor() -> None:

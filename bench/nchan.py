@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from bench.postgres import free_port
@@ -96,7 +96,7 @@ class Nchan:
 
 def message(id: int, *, recipient: str | None, topic: str | None, title: str, body: str) -> bytes:
     """The same JSON that Belfry writes for a row."""
-    row = {
+    row: dict[str, object] = {
         "id": id, "recipient": recipient, "topic": topic, "tenant": "", "kind": "bench.row", "title": title,
         "body": body, "action_url": None, "actions": [], "data": {}, "actor": None, "tags": [], "severity": "info",
         "created_at": "2026-01-01T00:00:00.000000+00:00",
@@ -105,7 +105,7 @@ def message(id: int, *, recipient: str | None, topic: str | None, title: str, bo
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Nchan]:
+def running() -> Generator[Nchan]:
     """nginx with nchan for the length of a run."""
     directory = Path(tempfile.mkdtemp(prefix="belfry-nchan-"))
     server = Nchan(directory)

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -210,7 +210,7 @@ class Given(Cluster):
 
 
 @contextlib.contextmanager
-def cluster(settings: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+def cluster(settings: Mapping[str, str] | None = None) -> Generator[Cluster]:
     """A server for the length of a run, gone afterwards."""
     if base := os.environ.get("BELFRY_BENCH_DATABASE_URL"):
         yield Given(base)
@@ -228,7 +228,7 @@ def cluster(settings: Mapping[str, str] | None = None) -> Iterator[Cluster]:
 
 
 @contextlib.contextmanager
-def database(server: Cluster, *, schema: bool = True) -> Iterator[str]:
+def database(server: Cluster, *, schema: bool = True) -> Generator[str]:
     """A fresh database with the schema `belfry` (from sql/migrations) and two logins, dropped afterwards."""
     name = f"belfry_bench_{os.getpid()}_{time.monotonic_ns() % 1_000_000}"
     with psycopg.connect(server.url("postgres"), autocommit=True) as conn:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import jwt
@@ -161,7 +161,7 @@ def total(metrics: dict[str, float], name: str) -> float:
 
 
 @contextlib.contextmanager
-def running(relays: Sequence[Relay]) -> Iterator[Sequence[Relay]]:
+def running(relays: Sequence[Relay]) -> Generator[Sequence[Relay]]:
     """Start these relays, stop them afterwards."""
     try:
         for relay in relays:

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ class Stage:
 @contextlib.contextmanager
 def stage(
     relays: int = 1, *, settings: dict[str, str] | None = None, postgres: dict[str, str] | None = None
-) -> Iterator[Stage]:
+) -> Generator[Stage]:
     """Start everything, stop everything."""
     report.raise_file_limit()
     with contextlib.ExitStack() as stack:

@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
@@ -42,7 +42,9 @@ class Shared:
     prepare: bool = False
     began_at: float = field(default_factory=time.monotonic)
     committed: dict[int, float] = field(default_factory=dict[int, float])
-    prepared: asyncio.Queue[tuple[float, str, list[int]]] = field(default_factory=asyncio.Queue)
+    prepared: asyncio.Queue[tuple[float, str, list[int]]] = field(
+        default_factory=asyncio.Queue[tuple[float, str, list[int]]]
+    )
     counts: Counter[str] = field(default_factory=Counter[str])
 
     def acknowledge(self, ids: Sequence[int]) -> None:
@@ -66,7 +68,7 @@ class Shared:
 
 
 @contextlib.asynccontextmanager
-async def patient(url: str, name: str, until: float) -> AsyncIterator[Connection]:
+async def patient(url: str, name: str, until: float) -> AsyncGenerator[Connection]:
     """A connection in autocommit, tried until it succeeds or time is up."""
     while True:
         try:
