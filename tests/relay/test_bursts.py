@@ -1,0 +1,84 @@
+"""Large transactions: they are read a page at a time, and nobody waits behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams import Serve, eventually, send
+
+MANY = (
+    "INSERT INTO belfry.notification (recipient, kind, title)"
+    " SELECT 'u1', 'test', number::text FROM generate_series(1, %s) AS number"
+)
+
+
+async def test_five_thousand_rows_of_one_commit_all_arrive_once_while_new_ones_go_out_beside(
+    serve: Serve, connect: Any
+):
+    belfry = await serve()
+    mine, other = await belfry.live("u1"), await belfry.live("u2")
+    writer, quick = await connect(), await connect()
+    await writer.execute(MANY, (5000,))
+    await send(quick, "beside", recipient="u2")
+    assert await other.titles(1) == ["beside"]
+    got = await mine.titles(5000)
+    assert sorted(got, key=int) == [str(number) for number in range(1, 5001)]
+    assert len(set(got)) == 5000
+    await send(quick, "end")
+    assert await mine.titles(1) == ["end"]
+
+
+async def test_a_row_that_commits_beside_a_backlog_does_not_wait_for_its_end(serve: Serve, connect: Any):
+    belfry = await serve(page_rows=50)
+    client = await belfry.live("u2")
+    writer, quick = await connect(), await connect()
+    await writer.execute(MANY, (5000,))
+    await eventually(lambda: belfry.relay.tracker.backlog)
+    await send(quick, "beside", recipient="u2")
+    assert await client.titles(1) == ["beside"]
+    assert belfry.relay.tracker.backlog
+    await eventually(lambda: not belfry.relay.tracker.backlog)
+
+
+async def test_who_attaches_in_the_middle_of_a_backlog_gets_each_row_once(serve: Serve, connect: Any):
+    belfry = await serve(page_rows=50)
+    writer = await connect()
+    await send(writer, "before")
+    start = (await belfry.live()).last_id
+    await writer.execute(MANY, (2000,))
+    await eventually(lambda: belfry.relay.tracker.backlog)
+    client = await belfry.open(last_id=start)
+    got: list[str] = []
+    for _ in range(2001):
+        event = await client.next()
+        if event.name == "message":
+            got.append(event.data["title"])
+    assert sorted(got, key=int) == [str(number) for number in range(1, 2001)]
+
+
+async def test_an_open_transaction_of_five_thousand_rows_is_read_when_it_commits(serve: Serve, connect: Any):
+    belfry = await serve()
+    client = await belfry.live()
+    writer, quick = await connect(), await connect()
+    async with writer.transaction():
+        await writer.execute(MANY, (5000,))
+        await send(quick, "above")
+        assert await client.titles(1) == ["above"]
+    got = await client.titles(5000)
+    assert sorted(got, key=int) == [str(number) for number in range(1, 5001)]
+    await eventually(lambda: not belfry.relay.tracker.gaps)
+
+
+async def test_a_relay_that_was_behind_by_many_pages_of_both_tables_catches_up(serve: Serve, connect: Any):
+    belfry = await serve(page_rows=20)
+    client = await belfry.live()
+    writer = await connect()
+    async with writer.transaction():
+        await writer.execute(
+            "DO $$ BEGIN FOR turn IN 1..100 LOOP PERFORM belfry.subscribe('u1', 'topic:' || turn);"
+            " PERFORM belfry.publish('topic:' || turn, 'test', turn::text); END LOOP; END $$"
+        )
+    events = [await client.next() for _ in range(200)]
+    assert len({event.data["id"] for event in events}) == 200
+    titles = [event.data["title"] for event in events if event.name == "message"]
+    assert sorted(titles, key=int) == [str(turn) for turn in range(1, 101)]
