@@ -22,10 +22,9 @@ DECLARE
 BEGIN
     -- As little as can be, because every sender pays for it: the table's CHECK is the judge of all arguments, and
     -- belfry.deposit does what is rare.
-    IF send.recipient IS NOT NULL AND send.kind IS NOT NULL AND send.title IS NOT NULL AND send.body IS NOT NULL
-        AND send.data IS NOT NULL AND send.actions IS NOT NULL AND send.tags IS NOT NULL
-        AND send.severity IS NOT NULL AND send.tenant IS NOT NULL AND send.dedupe_key IS NULL
-        AND send.deliver_at IS NULL
+    IF send.dedupe_key IS NULL AND send.deliver_at IS NULL AND num_nulls(
+        send.recipient, send.kind, send.title, send.body, send.data, send.actions, send.tags, send.severity,
+        send.tenant) = 0
     THEN
         INSERT INTO belfry.notification (
             recipient, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, group_key,

@@ -482,10 +482,9 @@ DECLARE
 BEGIN
     -- As little as can be, because every sender pays for it: the table's CHECK is the judge of all arguments, and
     -- belfry.deposit does what is rare.
-    IF send.recipient IS NOT NULL AND send.kind IS NOT NULL AND send.title IS NOT NULL AND send.body IS NOT NULL
-        AND send.data IS NOT NULL AND send.actions IS NOT NULL AND send.tags IS NOT NULL
-        AND send.severity IS NOT NULL AND send.tenant IS NOT NULL AND send.dedupe_key IS NULL
-        AND send.deliver_at IS NULL
+    IF send.dedupe_key IS NULL AND send.deliver_at IS NULL AND num_nulls(
+        send.recipient, send.kind, send.title, send.body, send.data, send.actions, send.tags, send.severity,
+        send.tenant) = 0
     THEN
         INSERT INTO belfry.notification (
             recipient, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, group_key,
@@ -602,10 +601,9 @@ DECLARE
 BEGIN
     -- As little as can be, because every sender pays for it: the table's CHECK is the judge of all arguments, and
     -- belfry.deposit does what is rare.
-    IF publish.topic IS NOT NULL AND publish.kind IS NOT NULL AND publish.title IS NOT NULL AND publish.body IS NOT NULL
-        AND publish.data IS NOT NULL AND publish.actions IS NOT NULL AND publish.tags IS NOT NULL
-        AND publish.severity IS NOT NULL AND publish.tenant IS NOT NULL AND publish.dedupe_key IS NULL
-        AND publish.deliver_at IS NULL
+    IF publish.dedupe_key IS NULL AND publish.deliver_at IS NULL AND num_nulls(
+        publish.topic, publish.kind, publish.title, publish.body, publish.data, publish.actions, publish.tags, publish.severity,
+        publish.tenant) = 0
     THEN
         INSERT INTO belfry.notification (
             topic, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, group_key,
