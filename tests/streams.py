@@ -290,7 +290,7 @@ async def serve(database: str) -> AsyncGenerator[Serve]:
 async def eventually(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """Return when the condition holds; raise TimeoutError when it does not in time."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, of anything
             await asyncio.sleep(0.005)
 
 
@@ -312,7 +312,7 @@ async def eventually_is(
 ) -> None:
     """Return when a query gives that value; raise TimeoutError when it does not in time."""
     async with asyncio.timeout(seconds):
-        while await value(connection, query, *parameters) != wanted:
+        while await value(connection, query, *parameters) != wanted:  # noqa: ASYNC110 - any query
             await asyncio.sleep(0.01)
 
 

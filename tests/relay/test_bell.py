@@ -1,0 +1,278 @@
+"""Who sleeps is woken, who polls is not rung for, and the sender pays for a bell only while somebody sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from streams import Belfry, Connection, Serve, eventually, eventually_is, send, value
+
+WOULD_RING = "SELECT NOT pg_try_advisory_xact_lock_shared(1111837766, 1)"
+TERMINATE = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+    " WHERE application_name = %s AND datname = current_database()"
+)
+
+
+async def wake_mode(connection: Connection, mode: str) -> None:
+    await connection.execute("UPDATE belfry.setting SET value = %s WHERE name = 'wake_mode'", (mode,))
+
+
+async def test_an_idle_relay_is_asleep_and_armed_and_a_commit_wakes_it(serve: Serve, connect: Any):
+    belfry = await serve(tick_seconds=30.0)  # so that only the bell can be what wakes it
+    client = await belfry.live()
+    writer = await connect()
+    await belfry.asleep()
+    assert belfry.relay.bell.armed
+    assert await value(writer, WOULD_RING)
+    for number in range(5):
+        await send(writer, str(number))
+        assert await client.titles(1, seconds=3) == [str(number)]
+    assert belfry.relay.counts["rows_bell"] == 5
+    assert belfry.relay.counts["rows_tick"] == 0
+
+
+async def test_a_sleeping_relay_reads_the_table_once_a_tick_and_no_more(serve: Serve, connect: Any):
+    belfry = await serve(tick_seconds=0.5)
+    await belfry.asleep()
+    before, began = belfry.relay.counts["row_queries"], asyncio.get_running_loop().time()
+    await eventually(lambda: belfry.relay.counts["row_queries"] >= before + 4)
+    assert asyncio.get_running_loop().time() - began > 1.4
+
+
+async def test_a_burst_makes_it_poll_and_nobody_is_rung_for_and_silence_lets_it_sleep_again(serve: Serve, connect: Any):
+    belfry = await serve()
+    client = await belfry.live()
+    writer = await connect()
+    await belfry.asleep()
+    sent = 0
+    async with asyncio.timeout(15):
+        while belfry.relay.bell.asleep:
+            await send(writer, str(sent))
+            sent += 1
+    assert not belfry.relay.bell.armed
+    await eventually_is(writer, False, WOULD_RING, seconds=2)
+    for number in range(sent, sent + 20):
+        await send(writer, str(number))
+    assert await client.titles(sent + 20) == [str(number) for number in range(sent + 20)]
+    assert belfry.relay.counts["rows_poll"] > 0
+    await belfry.asleep()
+    assert await value(writer, WOULD_RING)
+    await send(writer, "after the silence")
+    assert await client.titles(1) == ["after the silence"]
+
+
+async def test_it_does_not_fall_asleep_while_a_silent_writer_is_open(serve: Serve, connect: Any):
+    belfry = await serve(tick_seconds=30.0)
+    client = await belfry.live()
+    writer = await connect()
+    await belfry.asleep()
+    await wake_up(belfry, writer)
+    async with writer.transaction():
+        await send(writer, "silent")
+        assert await value(writer, "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND objsubid = 2")
+        polls = belfry.relay.counts["row_queries"]
+        await eventually(lambda: belfry.relay.counts["row_queries"] > polls + 15)
+        assert not belfry.relay.bell.asleep
+    assert await client.titles(1, seconds=3) == ["silent"]
+    await belfry.asleep()
+
+
+async def wake_up(belfry: Belfry, connection: Connection) -> None:
+    """Make an armed relay disarm and poll, as a burst does."""
+    await value(connection, "SELECT 1")
+    now = asyncio.get_running_loop().time()
+    belfry.relay.bell._rung.extend([now] * 11)
+    belfry.relay.wake("")
+    await eventually(lambda: not belfry.relay.bell.asleep and not belfry.relay.bell.armed)
+
+
+async def test_of_two_relays_one_arms_and_both_sleep_and_both_are_woken(serve: Serve, connect: Any):
+    relays = [await serve(tick_seconds=30.0), await serve(tick_seconds=30.0)]
+    clients = [await belfry.live() for belfry in relays]
+    writer = await connect()
+    for belfry in relays:
+        await belfry.asleep()
+    assert sorted(belfry.relay.bell.armed for belfry in relays) == [False, True]
+    await send(writer, "for both")
+    assert [await client.titles(1, seconds=3) for client in clients] == [["for both"]] * 2
+
+
+async def test_when_the_armed_one_disarms_the_other_does_not_stay_asleep_deaf(serve: Serve, connect: Any):
+    relays = [await serve(tick_seconds=30.0), await serve(tick_seconds=30.0)]
+    clients = [await belfry.live() for belfry in relays]
+    writer = await connect()
+    for belfry in relays:
+        await belfry.asleep()
+    armed = next(belfry for belfry in relays if belfry.relay.bell.armed)
+    other = next(belfry for belfry in relays if belfry is not armed)
+    await wake_up(armed, writer)
+    await eventually(lambda: not other.relay.bell.asleep or other.relay.bell.armed)
+    await send(writer, "for both")
+    assert [await client.titles(1, seconds=3) for client in clients] == [["for both"]] * 2
+
+
+async def test_when_the_armed_relays_connection_is_killed_the_other_hears_all_the_same(serve: Serve, connect: Any):
+    relays = [await serve(), await serve()]
+    clients = [await belfry.live() for belfry in relays]
+    writer = await connect()
+    for belfry in relays:
+        await belfry.asleep()
+    held = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"
+    )
+    assert (
+        await value(writer, held + " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+        == 1
+    )
+    await send(writer, "to whoever sleeps")
+    assert [await client.titles(1, seconds=5) for client in clients] == [["to whoever sleeps"]] * 2
+    for belfry in relays:
+        await belfry.asleep()
+    assert await value(writer, WOULD_RING)
+    await send(writer, "once more")
+    assert [await client.titles(1) for client in clients] == [["once more"]] * 2
+
+
+async def test_a_dead_listen_connection_costs_no_row_and_is_replaced(serve: Serve, connect: Any):
+    belfry = await serve()
+    client = await belfry.live()
+    writer = await connect()
+    await belfry.asleep()
+    connects = belfry.relay.listener.connects
+    async with writer.transaction():
+        assert await value(writer, TERMINATE, "belfry listener") == 1
+        await send(writer, "while nobody listens")
+    assert await client.titles(1, seconds=5) == ["while nobody listens"]
+    await eventually(lambda: belfry.relay.listener.connects > connects)
+    await belfry.asleep()
+    await send(writer, "heard again")
+    assert await client.titles(1) == ["heard again"]
+
+
+async def test_a_relay_that_cannot_hear_polls_and_does_not_make_writers_ring(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await serve()
+    writer = await connect()
+    await belfry.asleep()
+    assert await value(writer, WOULD_RING)
+    monkeypatch.setattr(belfry.relay.listener, "alive", lambda now: False)
+    await eventually(lambda: not belfry.relay.bell.asleep)
+    await eventually_is(writer, False, WOULD_RING, seconds=3)
+    monkeypatch.undo()
+    await belfry.asleep()
+    await eventually_is(writer, True, WOULD_RING, seconds=3)
+
+
+async def test_a_dead_relay_connection_loses_no_row_and_no_stream(serve: Serve, connect: Any):
+    belfry = await serve()
+    client = await belfry.live()
+    writer, slow = await connect(), await connect()
+    async with slow.transaction():
+        await send(slow, "late")
+        await send(writer, "before")
+        assert await client.titles(1) == ["before"]
+        for number in range(3):
+            assert await value(writer, TERMINATE, "belfry relay") == 1
+            await send(writer, str(number))
+            assert await client.titles(1) == [str(number)]
+            await eventually_is(
+                writer,
+                1,
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE application_name = 'belfry relay' AND datname = current_database()",
+            )
+    assert await client.titles(1) == ["late"]
+
+
+async def test_the_bell_is_a_lease_that_a_relay_which_stands_still_loses(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await serve()
+    client = await belfry.live()
+    writer = await connect()
+    await belfry.asleep()
+    gate = asyncio.Event()
+    monkeypatch.setattr(belfry.relay, "_wait", gate.wait)  # stopped, as by SIGSTOP
+    belfry.relay.wake("")
+    await eventually_is(writer, True, WOULD_RING, seconds=1)
+    await eventually_is(writer, False, WOULD_RING, seconds=6)
+    await send(writer, "while it stands still")
+    monkeypatch.undo()
+    gate.set()
+    assert await client.titles(1) == ["while it stands still"]
+    await belfry.asleep()
+
+
+@pytest.mark.parametrize("mode", ["auto", "poll", "notify"])
+async def test_every_wake_mode_delivers(serve: Serve, connect: Any, mode: str):
+    writer = await connect()
+    await wake_mode(writer, mode)
+    client = await (await serve()).live()
+    for number in range(30):
+        await send(writer, str(number))
+    assert await client.titles(30) == [str(number) for number in range(30)]
+
+
+async def test_in_mode_poll_nobody_rings_and_a_transaction_can_be_prepared(serve: Serve, connect: Any):
+    belfry = await serve()
+    client = await belfry.live()
+    writer, other = await connect(), await connect()
+    await belfry.asleep()
+    await wake_mode(writer, "poll")
+    await eventually(lambda: not belfry.relay.bell.asleep and not belfry.relay.bell.armed)
+    assert not await value(writer, WOULD_RING)
+    await send(writer, "polled")
+    assert await client.titles(1) == ["polled"]
+    if await value(writer, "SHOW max_prepared_transactions") == "0":
+        pytest.skip("this server does not prepare transactions")
+    name = sql.Literal(f"prepared in {writer.info.dbname}")
+    await writer.execute("BEGIN")
+    await send(writer, "prepared")
+    await writer.execute(sql.SQL("PREPARE TRANSACTION {}").format(name))
+    await other.execute(sql.SQL("COMMIT PREPARED {}").format(name))
+    assert await client.titles(1) == ["prepared"]
+    await wake_mode(writer, "auto")
+    await belfry.asleep()
+
+
+async def test_in_mode_notify_it_never_disarms(serve: Serve, connect: Any):
+    writer = await connect()
+    await wake_mode(writer, "notify")
+    belfry = await serve()
+    client = await belfry.live()
+    await belfry.asleep()
+    for number in range(100):
+        await send(writer, str(number))
+    assert await client.titles(100) == [str(number) for number in range(100)]
+    assert belfry.relay.bell.armed
+    assert belfry.relay.bell.asleep
+
+
+async def test_a_new_epoch_does_not_leave_the_bell_held_twice(serve: Serve, connect: Any):
+    belfry = await serve()
+    writer = await connect()
+    await belfry.asleep()
+    token = await value(writer, "SELECT belfry.new_epoch()")
+    await eventually(lambda: belfry.relay.epoch == token)
+    await belfry.asleep()
+    await wake_mode(writer, "poll")
+    await eventually(lambda: not belfry.relay.bell.armed)
+    await eventually_is(writer, False, WOULD_RING, seconds=3)
+
+
+async def test_another_database_of_the_cluster_that_is_armed_does_not_count(serve: Serve, connect: Any):
+    """The bell's lock belongs to one database: this is why `pg_locks` is not asked."""
+    belfry = await serve()
+    await belfry.asleep()
+    here = await connect()
+    elsewhere = await psycopg.AsyncConnection.connect(
+        psycopg.conninfo.make_conninfo(belfry.config.database_url, dbname="postgres"), autocommit=True
+    )
+    async with elsewhere:
+        assert await value(here, WOULD_RING)
+        assert not await value(elsewhere, WOULD_RING)

@@ -1,0 +1,196 @@
+"""What fails, fails for itself: a fault of one client, one row or one connection loses nothing for the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import jwt
+import psycopg
+import pytest
+from psycopg import sql
+from streams import SECRET, Belfry, Serve, eventually, send, value
+
+from belfry import errors, queries, server
+from belfry.config import Config
+
+
+@asynccontextmanager
+async def database_away(belfry: Belfry) -> AsyncGenerator[None]:
+    """While inside, nobody can connect to the database, and who was connected is not any more."""
+    name = psycopg.conninfo.conninfo_to_dict(belfry.config.database_url or "")["dbname"]
+    elsewhere = psycopg.conninfo.make_conninfo(belfry.config.database_url or "", dbname="postgres")
+    allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+    async with await psycopg.AsyncConnection.connect(elsewhere, autocommit=True) as connection:
+        await connection.execute(allow.format(sql.Identifier(str(name)), sql.SQL("false")))
+        await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        try:
+            await eventually(lambda: not belfry.relay.ready)
+            yield
+        finally:
+            await connection.execute(allow.format(sql.Identifier(str(name)), sql.SQL("true")))
+
+
+async def test_open_streams_survive_the_loss_of_the_database_and_beat_on(serve: Serve, connect: Any):
+    belfry = await serve(heartbeat_seconds=0.3)
+    await send(await connect(), "before")
+    client = await belfry.live()
+    async with database_away(belfry):
+        beat = (await client.until("heartbeat"))[-1]
+        assert beat.id == client.seen[0].id
+        beat = (await client.until("heartbeat"))[-1]
+    await send(await connect(), "after")
+    assert await client.titles(1) == ["after"]
+
+
+async def test_who_comes_while_the_database_is_away_gets_retry_at_once_and_is_let_in_later(serve: Serve, connect: Any):
+    belfry = await serve()
+    await send(await connect(), "before")
+    async with database_away(belfry):
+        client = await belfry.open(cursor="0")
+        assert client.status == 200
+        assert (await client.read_bytes(7, seconds=1)) == b"retry: "
+    events = await client.until("ready")
+    assert [event.data.get("title") for event in events] == ["before", None]
+
+
+async def test_who_leaves_while_the_database_is_away_is_not_counted_any_more(serve: Serve):
+    belfry = await serve(max_streams=2)
+    async with database_away(belfry):
+        for _ in range(2):
+            client = await belfry.open()
+            await client.read_bytes(7)
+            client.cut()
+        await eventually(lambda: belfry.relay.load == 0, seconds=3)
+
+
+async def test_a_credential_that_expired_while_its_stream_waited_gets_no_rows(serve: Serve, connect: Any):
+    belfry = await serve()
+    await send(await connect(), "not for an expired token")
+    async with database_away(belfry):
+        client = await belfry.open(cursor="0", token=belfry.token(seconds=1))
+        await asyncio.sleep(1.2)  # a token lives for whole seconds
+    events = await client.rest()
+    assert [event.data.get("reason") or event.data.get("title") for event in events] == ["expired"]
+
+
+async def test_a_replay_waits_for_the_database_and_then_goes_on(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await serve(page_rows=2)
+    writer = await connect()
+    for number in range(7):
+        last = await send(writer, str(number))
+    await belfry.caught_up(last)
+    replay, calls = queries.replay, 0
+
+    async def failing(connection: Any, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in (2, 3):
+            await connection.close()
+        return await replay(connection, *arguments)
+
+    monkeypatch.setattr(queries, "replay", failing)
+    client = await belfry.open(cursor="0")
+    events = await client.until("ready")
+    assert [event.data.get("title") for event in events[:-1]] == [str(number) for number in range(7)]
+
+
+async def test_a_recipient_whose_name_the_database_refuses_does_not_stop_the_relay(serve: Serve, connect: Any):
+    belfry = await serve()
+    client = await belfry.live()
+    claims = {"sub": "half a pair \ud800", "exp": 4102444800}
+    odd = await belfry.open(token=jwt.encode(claims, SECRET, algorithm="HS256"))
+    if odd.status == 200:
+        await odd.read_bytes(7)
+    await send(await connect(), "for everybody else")
+    assert await client.titles(1, seconds=3) == ["for everybody else"]
+
+
+async def test_a_fault_in_the_loop_sends_every_client_away_to_resume_and_loses_nothing(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await serve()
+    writer = await connect()
+    await send(writer, "before")
+    client = await belfry.live()
+    waiting = asyncio.Event()
+    dispatch = belfry.relay.hub.dispatch
+
+    async def fails_once(*arguments: Any) -> None:
+        monkeypatch.setattr(belfry.relay.hub, "dispatch", dispatch)
+        waiting.set()
+        raise RuntimeError("a fault of the test")
+
+    monkeypatch.setattr(belfry.relay.hub, "dispatch", fails_once)
+    await send(writer, "seen and not dispatched")
+    assert [event.data for event in await client.rest()] == [{"reason": "rotate"}]
+    again = await belfry.open(last_id=client.last_id)
+    events = await again.until("ready")
+    assert [event.data.get("title") for event in events[:-1]] == ["seen and not dispatched"]
+    assert waiting.is_set()
+
+
+async def test_who_waits_to_be_let_in_at_a_fault_of_the_loop_is_not_forgotten(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await serve()
+    writer = await connect()
+    start = await send(writer, "before")
+    await belfry.caught_up(start)
+    dispatch, poll = belfry.relay.hub.dispatch, belfry.relay._poll
+
+    async def fails_once(*arguments: Any) -> None:
+        monkeypatch.setattr(belfry.relay.hub, "dispatch", dispatch)
+        raise RuntimeError("a fault of the test")
+
+    async def polls_with_somebody_waiting(*arguments: Any, **more: Any) -> int:
+        if belfry.relay._waiting:
+            await send(writer, "found in the poll that lets them in")
+            monkeypatch.setattr(belfry.relay.hub, "dispatch", fails_once)
+            monkeypatch.setattr(belfry.relay, "_poll", poll)
+        return await poll(*arguments, **more)
+
+    monkeypatch.setattr(belfry.relay, "_poll", polls_with_somebody_waiting)
+    client = await belfry.open(cursor=str(start))
+    events = [await client.next(seconds=5)]
+    if events[0].name == "goodbye":  # sent away to resume is as good as let in
+        client = await belfry.open(cursor=str(start))
+        events = [await client.next()]
+    assert events[0].data["title"] == "found in the poll that lets them in"
+
+
+async def test_a_client_that_stops_reading_is_cut_off_and_delays_nobody(serve: Serve, connect: Any):
+    belfry = await serve(stream_buffer_bytes=65536)
+    writer = await connect()
+    reader = await belfry.live("u2")
+    stuck = await belfry.open("u1", receive_bytes=4096)
+    assert (await stuck.next()).name == "ready"
+    body = "x" * 20_000
+    sent = 0
+    async with asyncio.timeout(40):
+        while belfry.relay.hub.ended.get("lagging") is None:
+            await writer.execute("SELECT belfry.broadcast('test', %s, %s)", (str(sent), body))
+            assert await reader.titles(1, seconds=5) == [str(sent)]
+            sent += 1
+    assert belfry.relay.hub.of("u1") == []
+    got = [event.data["title"] for event in await stuck.rest() if event.name == "message"]
+    assert got == [str(number) for number in range(len(got))]
+    assert len(got) < sent
+    again = await belfry.open("u1", last_id=stuck.last_id)
+    events = await again.until("ready")
+    assert [event.data["title"] for event in events[:-1]] == [str(number) for number in range(len(got), sent)]
+
+
+async def test_a_relay_refuses_a_sequence_that_was_changed(database: str, connect: Any):
+    connection = await connect()
+    await connection.execute("ALTER SEQUENCE belfry.position CACHE 10")
+    assert (await value(connection, "SELECT cache_size FROM pg_sequences WHERE sequencename = 'position'")) == 10
+    app = server.create_app(Config(database_url=database, secret=SECRET))
+    with pytest.raises(ExceptionGroup) as refusal:
+        async with app.lifespan():
+            raise AssertionError("it has started")
+    assert refusal.group_contains(errors.SequenceChanged)

@@ -1,0 +1,188 @@
+"""The hot queries stay on their indexes, whatever plan Postgres caches, and read no more than they need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from streams import Connection
+
+from belfry import queries
+
+ROWS = 60_000
+PAGE = 100
+SLACK = 10  # EXPLAIN rounds the rows of a loop
+
+
+@pytest_asyncio.fixture
+async def large(connect: Any) -> Connection:
+    """A database with many rows of many recipients and topics, and its statistics."""
+    connection = await connect()
+    await connection.execute(
+        "INSERT INTO belfry.notification (recipient, topic, kind)"
+        " SELECT CASE WHEN n %% 2 = 0 THEN 'u' || n %% 500 END, CASE WHEN n %% 2 = 1 THEN 't' || n %% 20 END, 'test'"
+        " FROM generate_series(1, %s) AS n",
+        (ROWS,),
+    )
+    await connection.execute(
+        "INSERT INTO belfry.change (recipient, topic, verb)"
+        " SELECT 'u' || n % 500, 't' || n % 20, CASE WHEN n % 2 = 0 THEN 'subscribed' ELSE 'unsubscribed' END"
+        " FROM generate_series(1, 20000) AS n"
+    )
+    await connection.execute("ANALYZE belfry.notification, belfry.change")
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    await connection.execute("SET jit = off")
+    return connection
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+async def explain(connection: Connection, query: str, parameters: dict[str, Any], types: dict[str, str]) -> Any:
+    """The plan of a prepared statement, which is generic: the parameters are not known to the planner."""
+    places = {name: f"${number}" for number, name in enumerate(types, 1)}
+    text = query % places
+    await connection.execute(f"PREPARE hot ({', '.join(types.values())}) AS {text}".encode())
+    values = ", ".join(literal(parameters[name], kind) for name, kind in types.items())
+    cursor = await connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE hot ({values})".encode())
+    found = (await cursor.fetchall())[0][0]
+    await connection.execute("DEALLOCATE hot")
+    return (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+
+
+def literal(given: Any, kind: str) -> str:
+    if isinstance(given, list):
+        items = ",".join("NULL" if each is None else str(each) for each in given)
+        return f"'{{{items}}}'::{kind}"
+    return f"'{given}'::{kind}"
+
+
+def touched(plan: dict[str, Any]) -> int:
+    """How many rows of the two tables were read, filtered ones included."""
+    return sum(
+        round((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
+        for node in nodes(plan)
+        if node.get("Relation Name") in ("notification", "change")
+    )
+
+
+def assert_on_indexes(plan: dict[str, Any]) -> None:
+    scans = [node for node in nodes(plan) if node.get("Relation Name") in ("notification", "change")]
+    assert scans
+    assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}, [
+        (node["Node Type"], node["Relation Name"]) for node in scans
+    ]
+
+
+POLL_TYPES = {
+    "head": "bigint",
+    "page": "integer",
+    "los": "bigint[]",
+    "his": "bigint[]",
+    "wide_los": "bigint[]",
+    "wide_his": "bigint[]",
+}
+NOTHING = {"los": [], "his": [], "wide_los": [], "wide_his": []}
+
+
+@pytest.mark.parametrize(
+    ("given", "most"),
+    [
+        pytest.param({"head": ROWS + 20_000, **NOTHING}, 0, id="nothing is new"),
+        pytest.param({"head": 0, **NOTHING}, 2 * PAGE, id="far behind"),
+        pytest.param(
+            {
+                **NOTHING,
+                "head": ROWS + 20_000,
+                "los": [10, 100, 5000, ROWS + 5],
+                "his": [10, 102, 5099, ROWS + 7],
+            },
+            1 + 3 + 100 + 3,
+            id="narrow gaps",
+        ),
+        pytest.param(
+            {**NOTHING, "head": ROWS + 20_000, "los": [1], "his": [ROWS], "wide_los": [1], "wide_his": [ROWS]},
+            PAGE,
+            id="a wide gap",
+        ),
+        pytest.param(
+            {**NOTHING, "head": ROWS + 20_000, "wide_los": [ROWS + 1], "wide_his": [ROWS + 50]},
+            50,
+            id="memberships of a range",
+        ),
+    ],
+)
+async def test_the_poll_reads_by_index_and_no_more_than_a_page_of_each_table_and_range(
+    large: Connection, given: dict[str, Any], most: int
+):
+    plan = await explain(large, queries.POLL, {"page": PAGE, **given}, POLL_TYPES)
+    assert_on_indexes(plan)
+    assert touched(plan) <= most + SLACK
+    blocks = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    assert blocks < 60 + 6 * max(most, 1)
+
+
+REPLAY_TYPES = {
+    "recipient": "text",
+    "topics": "text[]",
+    "sinces": "bigint[]",
+    "untils": "bigint[]",
+    "los": "bigint[]",
+    "his": "bigint[]",
+    "client_head": "bigint",
+    "head": "bigint",
+    "after": "bigint",
+    "page": "integer",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "most"),
+    [
+        pytest.param({"client_head": ROWS + 20_000, "after": ROWS + 20_000}, 0, id="nothing was missed"),
+        pytest.param({"client_head": ROWS // 2, "after": ROWS // 2}, 4 * PAGE, id="a page of much"),
+        pytest.param({"client_head": 0, "after": 0}, 4 * PAGE, id="everything"),
+    ],
+)
+async def test_a_replay_reads_by_index_and_no_more_than_a_page_of_each_source(
+    large: Connection, given: dict[str, Any], most: int
+):
+    parameters = {
+        "recipient": "u8",
+        "topics": ["t3", "t7"],
+        "sinces": [0, 0],
+        "untils": [None, ROWS],
+        "los": [],
+        "his": [],
+        "head": ROWS + 20_000,
+        "page": PAGE,
+        **given,
+    }
+    plan = await explain(large, queries.REPLAY, parameters, REPLAY_TYPES)
+    assert_on_indexes(plan)
+    assert touched(plan) <= most + SLACK
+
+
+async def test_a_replay_of_an_old_gap_reads_no_rows_of_others(large: Connection):
+    parameters = {
+        "recipient": "u8",
+        "topics": ["t3"],
+        "sinces": [0],
+        "untils": [None],
+        "los": [3],
+        "his": [8],
+        "client_head": ROWS + 20_000,
+        "head": ROWS + 20_000,
+        "after": 2,
+        "page": PAGE,
+    }
+    plan = await explain(large, queries.REPLAY, parameters, REPLAY_TYPES)
+    assert_on_indexes(plan)
+    own = ROWS // 500 * 2 + ROWS // 20 + 20_000 // 500
+    assert touched(plan) <= own + SLACK
