@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ class Relay:
     ) -> None:
         self.hub = hub
         self.ready = False
-        self.heard = ""  # the payload of the last NOTIFY that had one
+        self.probe = secrets.token_hex(8)  # rung at the start, to hear whether LISTEN reaches us
+        self.heard_probe = asyncio.Event()
         self.counts: Counter[str] = Counter()
         self.listener = Listener(listener_pool, self.wake, ping_seconds=config.tick_seconds)
         self.tracker = Tracker()
@@ -96,7 +98,8 @@ class Relay:
     def wake(self, payload: str) -> None:
         """A NOTIFY has arrived, or the listener has connected again."""
         self.counts["wakes"] += 1
-        self.heard = payload or self.heard
+        if payload == self.probe:
+            self.heard_probe.set()
         self._rung = True
         self._told_to_poll |= payload == "disarm"
         self._woken.set()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import signal
 import socket
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -32,6 +31,7 @@ log = logging.getLogger(__name__)
 
 API_CONNECTIONS = 4
 PROBE_SECONDS = 5.0
+PROBE_PAUSE_SECONDS = 0.1
 BACKLOG = 4096
 
 
@@ -172,13 +172,14 @@ async def _preflight(direct: queries.Connection, api: queries.Connection) -> Non
 
 async def _probe_bell(relay: Relay, connection: queries.Connection) -> None:
     """Ring our own bell: a pooler in transaction mode accepts LISTEN and then loses it without a word."""
-    probe = secrets.token_hex(8)
-    deadline = asyncio.get_running_loop().time() + PROBE_SECONDS
-    while relay.heard != probe:
-        if asyncio.get_running_loop().time() > deadline:
-            raise errors.PoolerInTheWay()
-        await queries.ring(connection, probe)
-        await asyncio.sleep(0.05)
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            while not relay.heard_probe.is_set():
+                await queries.ring(connection, relay.probe)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(relay.heard_probe.wait(), PROBE_PAUSE_SECONDS)
+    except TimeoutError:
+        raise errors.PoolerInTheWay() from None
 
 
 @contextmanager
