@@ -68,6 +68,10 @@ class EmbeddedFailed(BelfryError):
     """The embedded Postgres did not start: see the log in .belfry/, or set BELFRY_DATABASE_URL."""
 
 
+class StartFailed(BelfryError):
+    """The server did not start: see the lines above."""
+
+
 class WorkersFailed(BelfryError):
     """No worker became ready: see the lines above."""
 

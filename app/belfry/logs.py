@@ -68,16 +68,25 @@ class JsonLines(logging.Formatter):
         return json.dumps(_redacted(entry), ensure_ascii=False, default=str)
 
 
-class _StartFailure(logging.Filter):
-    """uvicorn logs a start that failed with its traceback: keep the one line that we raised ourselves."""
+class StartFailure(logging.Filter):
+    """Takes the reason out of the traceback that uvicorn logs when a start fails, and the traceback with it.
+
+    Only a refusal of our own is taken; whatever else fails is a bug, whose traceback is wanted.
+    """
 
     _OURS = re.compile(r"^[\s|]*belfry\.errors\.\w+: (.+)$", re.MULTILINE)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.reason: str | None = None
+
     def filter(self, record: logging.LogRecord) -> bool:
-        """Shorten what is ours; leave everything else as it is."""
-        if found := self._OURS.search(record.getMessage()):
-            record.msg, record.args, record.action = found.group(1), (), "start_failed"
-        return not record.getMessage().startswith("Application startup failed")
+        """Keep the record, unless it is the refusal or what follows it."""
+        found = self._OURS.search(record.getMessage())
+        if found is None:
+            return self.reason is None
+        self.reason = found.group(1)
+        return False
 
 
 def configure(level: str = "info", stream: TextIO | None = None, *, human: bool | None = None) -> None:
@@ -90,8 +99,6 @@ def configure(level: str = "info", stream: TextIO | None = None, *, human: bool 
     # The server's access log would print query strings, and so tickets.
     logging.getLogger("uvicorn.access").disabled = True
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
-    server = logging.getLogger("uvicorn.error")
-    server.filters[:] = [] if level == "debug" else [_StartFailure()]
 
 
 def _action(record: logging.LogRecord) -> str:

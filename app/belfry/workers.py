@@ -126,10 +126,18 @@ async def serve(config: Config, sockets: list[socket.socket], *, on_ready: Calla
 async def _serve(config: Config, sockets: list[socket.socket], *, on_ready: Callable[[], None], **more: Any) -> None:
     from belfry import server  # the parent of several workers needs none of it
 
+    failure = logs.StartFailure()
+    logging.getLogger("uvicorn.error").addFilter(failure)
     try:
         await server.serve(config, sockets, on_ready=on_ready, **more)
+    except SystemExit as end:  # uvicorn's way to say that the start failed
+        raise errors.StartFailed(failure.reason) from end
     except OSError as error:
-        raise _refusal(config, error) from error
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise _refusal(config, error) from error  # somebody began to listen after we had bound
+    finally:
+        logging.getLogger("uvicorn.error").removeFilter(failure)
 
 
 class Workers:

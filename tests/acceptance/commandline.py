@@ -100,6 +100,13 @@ class Running:
             each.join(SECONDS)
         return code
 
+    def close(self) -> None:
+        """Close the pipes; one that a grandchild still holds is left, for closing it would wait."""
+        for reader, file in zip(self._readers, (self.process.stdout, self.process.stderr), strict=True):
+            reader.join(1)
+            if file and not reader.is_alive():
+                file.close()
+
 
 @contextmanager
 def running(cwd: Path, *words: str, **settings: str | None) -> Iterator[Running]:
@@ -120,9 +127,7 @@ def running(cwd: Path, *words: str, **settings: str | None) -> Iterator[Running]
         if process.poll() is None:
             process.kill()
         process.wait(SECONDS)
-        for file in (process.stdout, process.stderr):
-            if file:
-                file.close()
+        one.close()
 
 
 @contextmanager

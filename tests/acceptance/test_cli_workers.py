@@ -95,7 +95,11 @@ def test_no_worker_outlives_a_parent_that_was_killed(tmp_path: Path, database: s
         workers = children(server)
         assert len(workers) == 2
         assert server.end(signal.SIGKILL) == -signal.SIGKILL
-        until(lambda: not any(map(exists, workers)), seconds=10)
+        try:
+            until(lambda: not any(map(exists, workers)), seconds=10)
+        finally:
+            for each in filter(exists, workers):
+                os.kill(each, signal.SIGKILL)
         assert listeners(int(address.rpartition(":")[2])) == 0
 
 
@@ -103,10 +107,14 @@ def test_a_stopped_worker_does_not_keep_the_others_from_ending(tmp_path: Path, d
     with serving(tmp_path, database, "--workers", "2", drain_seconds="0.2") as (server, _):
         workers = children(server)
         os.kill(min(workers), signal.SIGSTOP)
-        began = time.monotonic()
-        assert server.end(seconds=30) == 0
-        assert time.monotonic() - began < 15
-        assert not any(map(exists, workers))
+        try:
+            began = time.monotonic()
+            assert server.end() == 0
+            assert time.monotonic() - began < 15
+            assert not any(map(exists, workers))
+        finally:
+            for each in filter(exists, workers):
+                os.kill(each, signal.SIGKILL)
 
 
 def test_workers_that_cannot_start_end_the_server_with_one_reason(tmp_path: Path, database: str) -> None:
@@ -118,4 +126,5 @@ def test_workers_that_cannot_start_end_the_server_with_one_reason(tmp_path: Path
         workers = children(server)
         server.wait_for("belfry.position")
         assert not any("Traceback" in line for line in server.err)
+        assert server.err[-1].startswith("belfry: No worker became ready")
         assert not workers

@@ -106,15 +106,20 @@ def test_what_is_no_credential_stays_readable() -> None:
     assert logs.redact(text) == text
 
 
-def test_a_start_that_fails_is_one_line_unless_one_debugs() -> None:
-    trace = (
-        "  + Exception Group Traceback:\n  |  File x\n    | belfry.errors.InRecovery: This is a standby.\n    +---\n"
-    )
-    for level, lines in (("info", ["This is a standby."]), ("debug", [trace, "Application startup failed. Exiting."])):
-        stream = written(human=False, level=level)
-        logging.getLogger("uvicorn.error").error(trace)
-        logging.getLogger("uvicorn.error").error("Application startup failed. Exiting.")
-        assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == lines
+@pytest.mark.parametrize(
+    ("last", "reason"), [("belfry.errors.InRecovery: This is a standby.", "This is a standby."), ("KeyError: 1", None)]
+)
+def test_of_a_start_that_fails_the_reason_is_kept_and_the_traceback_only_of_a_bug(
+    last: str, reason: str | None
+) -> None:
+    stream = written(human=False)
+    log, failure = logging.getLogger("uvicorn.error"), logs.StartFailure()
+    log.addFilter(failure)
+    log.error("  + Exception Group Traceback:\n  |  File x\n    | %s\n    +---\n", last)
+    log.error("Application startup failed. Exiting.")
+    log.removeFilter(failure)
+    assert failure.reason == reason
+    assert stream.getvalue().count("\n") == (0 if reason else 2)
 
 
 def test_the_servers_access_log_stays_silent() -> None:
