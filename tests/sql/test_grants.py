@@ -118,38 +118,37 @@ async def refusal(connection: Any, role: str, statement: str) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("role", "statement"),
-    [
-        *(("belfry_sender", statement) for statement in SENDER_MAY),
-        *(("belfry_relay", statement) for statement in RELAY_MAY),
-        *(("belfry_monitor", statement) for statement in MONITOR_MAY),
-    ],
+    ("role", "statements"),
+    [("belfry_sender", SENDER_MAY), ("belfry_relay", RELAY_MAY), ("belfry_monitor", MONITOR_MAY)],
+    ids=["belfry_sender", "belfry_relay", "belfry_monitor"],
 )
-async def test_allowed(connect: Any, role: str, statement: str) -> None:
+async def test_what_a_role_may_do(connect: Any, role: str, statements: list[str]) -> None:
     connection = await connect()
     await connection.execute("SELECT belfry.send('u1', 'k'), belfry.subscribe('u1', 'other')")
-    assert await refusal(connection, role, statement) is None
+    got = {statement: await refusal(connection, role, statement) for statement in statements}
+    assert got == dict.fromkeys(statements)
 
 
 @pytest.mark.parametrize(
-    ("role", "statement"),
+    ("role", "statements"),
     [
-        *(("belfry_sender", statement) for statement in SENDER_MAY_NOT),
-        *(("belfry_sender", f"SELECT * FROM belfry.{table}") for table in TABLES),
-        *(("belfry_relay", statement) for statement in RELAY_MAY_NOT),
-        *(("belfry_monitor", statement) for statement in MONITOR_MAY_NOT),
+        ("belfry_sender", [*SENDER_MAY_NOT, *(f"SELECT * FROM belfry.{table}" for table in TABLES)]),
+        ("belfry_relay", RELAY_MAY_NOT),
+        ("belfry_monitor", MONITOR_MAY_NOT),
     ],
+    ids=["belfry_sender", "belfry_relay", "belfry_monitor"],
 )
-async def test_refused(connect: Any, role: str, statement: str) -> None:
+async def test_what_a_role_may_not_do(connect: Any, role: str, statements: list[str]) -> None:
     connection = await connect()
-    assert await refusal(connection, role, statement) == psycopg.errors.InsufficientPrivilege.sqlstate
+    got = {statement: await refusal(connection, role, statement) for statement in statements}
+    assert got == dict.fromkeys(statements, "42501")
 
 
 @pytest.mark.parametrize("role", ["belfry_sender", "belfry_relay", "belfry_monitor"])
 async def test_no_role_changes_or_removes_a_row_itself(connect: Any, role: str) -> None:
     connection = await connect()
     for statement in writes():
-        assert await refusal(connection, role, statement) == psycopg.errors.InsufficientPrivilege.sqlstate, statement
+        assert await refusal(connection, role, statement) == "42501", statement
 
 
 async def test_a_login_without_a_role_of_ours_can_do_nothing(connect: Any, ask: Any) -> None:
