@@ -161,8 +161,9 @@ class Workers:
             async with asyncio.TaskGroup() as group:
                 for slot in range(self._config.workers):
                     group.create_task(self._keep(slot))
-        except* errors.BelfryError as failures:
-            raise failures.exceptions[0] from None
+        except ExceptionGroup as failures:
+            ours = [each for each in failures.exceptions if isinstance(each, errors.BelfryError)]
+            raise (ours or [failures])[0] from None
         finally:
             self._kill()
 
