@@ -922,31 +922,34 @@ CREATE OR REPLACE FUNCTION belfry.ring() RETURNS trigger
     LANGUAGE plpgsql
 AS $$
 BEGIN
-    -- 1111837766 is 'BELF', key 1 the bell. Who gets the shared lock stays silent and keeps it to the end of the
-    -- transaction, so that no relay can fall asleep before the commit.
-    IF NOT pg_try_advisory_xact_lock_shared(1111837766, 1) THEN
-        PERFORM pg_notify('belfry', '');
-    END IF;
+    PERFORM pg_notify('belfry', '');
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION belfry.ring() IS
-    'Internal: the doorbell. Sends NOTIFY only while a relay that sleeps holds the bell''s advisory lock '
-    '(1111837766, 1) exclusively; otherwise a transaction pays for one shared lock and nothing else.';
+    'Internal: rings the doorbell. Its triggers call it only when a relay that sleeps holds the bell.';
 --- end ---
 
 --- triggers/notification_ring.sql ---
+-- 1111837766 is 'BELF', key 1 the bell. Who gets the shared lock stays silent and keeps it to the end of the transaction,
+-- so that no relay can fall asleep before the commit. It is asked in WHEN: the silent case then calls no function.
 CREATE OR REPLACE TRIGGER notification_ring AFTER INSERT ON belfry.notification
-    FOR EACH STATEMENT EXECUTE FUNCTION belfry.ring();
+    FOR EACH STATEMENT WHEN (NOT pg_try_advisory_xact_lock_shared(1111837766, 1))
+    EXECUTE FUNCTION belfry.ring();
 COMMENT ON TRIGGER notification_ring ON belfry.notification IS
-    'Wakes the relays when they sleep.';
+    'The doorbell: sends NOTIFY only while a relay that sleeps holds the bell''s advisory lock (1111837766, 1) '
+    'exclusively; otherwise a transaction pays for one shared lock and nothing else.';
 --- end ---
 
 --- triggers/change_ring.sql ---
+-- 1111837766 is 'BELF', key 1 the bell. Who gets the shared lock stays silent and keeps it to the end of the transaction,
+-- so that no relay can fall asleep before the commit. It is asked in WHEN: the silent case then calls no function.
 CREATE OR REPLACE TRIGGER change_ring AFTER INSERT ON belfry.change
-    FOR EACH STATEMENT EXECUTE FUNCTION belfry.ring();
+    FOR EACH STATEMENT WHEN (NOT pg_try_advisory_xact_lock_shared(1111837766, 1))
+    EXECUTE FUNCTION belfry.ring();
 COMMENT ON TRIGGER change_ring ON belfry.change IS
-    'Wakes the relays when they sleep.';
+    'The doorbell: sends NOTIFY only while a relay that sleeps holds the bell''s advisory lock (1111837766, 1) '
+    'exclusively; otherwise a transaction pays for one shared lock and nothing else.';
 --- end ---
 
 INSERT INTO belfry.epoch (token, system_identifier, timeline)
