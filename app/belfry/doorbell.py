@@ -13,6 +13,8 @@ from collections import deque
 BUSY_READS_PER_SECOND = 50
 BUSY_WINDOW_SECONDS = 0.2
 POLL_SECONDS = 0.005
+BUSY_POLL_SECONDS = 0.010
+BUSY_POLL_ROWS = 10
 SLOW_POLL_SECONDS = (0.020, 0.050)
 QUIET_SECONDS = (0.100, 0.250)
 
@@ -31,6 +33,7 @@ class Doorbell:
         self._quiet_seconds = 0.0
         self._poll_ended_at = 0.0
         self._poll_seconds = 0.0
+        self._poll_rows = 0
         self._rung: deque[float] = deque()
 
     def connected(self, now: float) -> None:
@@ -44,8 +47,11 @@ class Doorbell:
             return self._tick_seconds
         if self._confirming:
             return 0.0
-        slow = self._refused or self.wants_sleep(now)
-        return max(random.uniform(*SLOW_POLL_SECONDS) if slow else POLL_SECONDS, 2 * self._poll_seconds)
+        if self._refused or self.wants_sleep(now):
+            pause = random.uniform(*SLOW_POLL_SECONDS)
+        else:  # the more rows, the more of them one poll may fetch
+            pause = BUSY_POLL_SECONDS if self._poll_rows >= BUSY_POLL_ROWS else POLL_SECONDS
+        return max(pause, 2 * self._poll_seconds)
 
     def earliest(self) -> float:
         """The monotonic second before which a wake causes no poll: a poll rests twice as long as it takes."""
@@ -53,7 +59,7 @@ class Doorbell:
 
     def polled(self, rows: int, *, rung: bool, began: float, ended: float) -> None:
         """A poll has ended."""
-        self._poll_seconds, self._poll_ended_at = ended - began, ended
+        self._poll_seconds, self._poll_ended_at, self._poll_rows = ended - began, ended, rows
         if rows:
             self._saw_rows(ended)
             if rung:

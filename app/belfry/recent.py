@@ -11,17 +11,14 @@ from belfry.model import Row
 MAX_BASE_GAPS = 1000
 
 
-def _id(row: Row) -> int:
-    return row.id
-
-
 class Recent:
     """The last rows that the relay has seen, others' included, and the cursor at which they begin."""
 
     def __init__(self, base: Cursor, *, max_rows: int, max_bytes: int) -> None:
         self._base = Tracker(base.head, base.gaps)
         self._arrived: deque[Row] = deque()
-        self._by_id: list[Row] = []
+        self._ids: list[int] = []  # ascending
+        self._rows: dict[int, Row] = {}
         self._bytes = 0
         self._max_rows = max_rows
         self._max_bytes = max_bytes
@@ -32,7 +29,11 @@ class Recent:
     def add(self, row: Row) -> None:
         """Keep a row; the oldest leave when rows or bytes pass their bound."""
         self._arrived.append(row)
-        insort(self._by_id, row, key=_id)
+        self._rows[row.id] = row
+        if self._ids and row.id < self._ids[-1]:
+            insort(self._ids, row.id)
+        else:
+            self._ids.append(row.id)
         self._bytes += len(row.payload or b"")
         while len(self._arrived) > self._max_rows or self._bytes > self._max_bytes:
             self._evict()
@@ -59,10 +60,11 @@ class Recent:
 
     def _evict(self) -> None:
         row = self._arrived.popleft()
-        del self._by_id[bisect_left(self._by_id, row.id, key=_id)]
+        del self._ids[bisect_left(self._ids, row.id)]
+        del self._rows[row.id]
         self._bytes -= len(row.payload or b"")
         self._base.see(row.id)
 
     def _between(self, span: Range) -> list[Row]:
-        first = bisect_left(self._by_id, span[0], key=_id)
-        return self._by_id[first : bisect_left(self._by_id, span[1] + 1, lo=first, key=_id)]
+        first = bisect_left(self._ids, span[0])
+        return [self._rows[each] for each in self._ids[first : bisect_left(self._ids, span[1] + 1, lo=first)]]
