@@ -28,7 +28,7 @@ from belfry import errors, logs
 from belfry.backoff import Backoff
 from belfry.config import Config
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("belfry.workers")  # a worker is started as __main__
 
 FIRST_PAUSE_SECONDS = 0.5
 LAST_PAUSE_SECONDS = 30.0

@@ -212,6 +212,22 @@ def test_tail_of_the_table_shows_a_row_that_commits_late(tmp_path: Path, databas
     assert [line.split()[-1] for line in tail.out] == ["early", "late"]
 
 
+def test_tail_of_the_table_misses_nothing_while_its_connection_is_lost(tmp_path: Path, database: str) -> None:
+    with running(tmp_path, "tail", database_url=database) as tail:
+        tail.wait_for("Waiting")
+        sql(
+            database,
+            "SELECT belfry.send('u1', 'a.b', 'meanwhile'), pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'belfry tail' AND datname = current_database()",
+        )
+        tail.wait_for("is lost")
+        tail.wait_for("meanwhile")
+        sql(database, "SELECT belfry.send('u1', 'a.b', 'after')")
+        tail.wait_for("after")
+        assert tail.end(signal.SIGINT) == 0
+    assert [line.split()[-1] for line in tail.out] == ["meanwhile", "after"]
+
+
 def test_tail_without_a_relay_says_where_it_looked(tmp_path: Path) -> None:
     told = refused(run(tmp_path, "tail", "--recipient", "u1", "--port", str(free_port()), secret=SECRET))
     assert "belfry serve" in told
