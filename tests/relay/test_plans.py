@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from streams import Connection
-
 from belfry import queries
+from streams import Connection
 
 ROWS = 60_000
 PAGE = 100

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import pytest
+from belfry.cursor import MAX_CURSOR_BYTES, parse
 from streams import (
     Belfry,
     Client,
@@ -20,8 +21,6 @@ from streams import (
     unsubscribe,
     value,
 )
-
-from belfry.cursor import MAX_CURSOR_BYTES, parse
 
 
 async def titles_until_ready(client: Client) -> list[str]:

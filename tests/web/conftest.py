@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from streams import serve as serve  # noqa: PLC0414 - a fixture is found by its name
+from streams import serve as serve

@@ -1,0 +1,183 @@
+"""The cursor as text: it says what it was given, it stays short, and what is no cursor is refused."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from belfry.cursor import (
+    MAX_CURSOR_BYTES,
+    MAX_POSITION,
+    Cursor,
+    MalformedCursor,
+    Range,
+    after_replayed,
+    clip,
+    contains,
+    parse,
+    render,
+    replayable,
+    subtract,
+    union,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+@st.composite
+def cursors(draw: st.DrawFn, most_gaps: int = 30, widest: int = 10**6) -> Cursor:
+    """Any cursor that a relay could have: gaps ascend, lie apart, and end below the head."""
+    steps = draw(st.lists(st.tuples(st.integers(1, widest), st.integers(0, widest)), max_size=most_gaps))
+    gaps: list[Range] = []
+    at = 0
+    for space, width in steps:
+        gaps.append((at + space + 1, at + space + 1 + width))
+        at = gaps[-1][1]
+    head = at + draw(st.integers(1, widest))
+    return Cursor(head, tuple(gaps), draw(st.sampled_from(["", "a1b2c3", "zzzzzz", "000000"])))
+
+
+small = cursors(most_gaps=6, widest=4)
+
+
+def ids(ranges: object) -> set[int]:
+    return {each for lo, hi in ranges for each in range(lo, hi + 1)}  # type: ignore[attr-defined]
+
+
+@given(cursors())
+def test_what_is_written_is_read_again(cursor: Cursor):
+    assert parse(str(cursor)) == cursor
+
+
+@settings(max_examples=60, deadline=None)
+@given(cursors(most_gaps=900, widest=10**13))
+def test_it_never_exceeds_2048_bytes_and_shortening_only_widens_gaps(cursor: Cursor):
+    text = str(cursor)
+    assert len(text.encode()) <= MAX_CURSOR_BYTES
+    short = parse(text)
+    assert (short.head, short.epoch) == (cursor.head, cursor.epoch)
+    assert subtract(cursor.gaps, short.gaps) == ()
+
+
+@pytest.mark.parametrize("width", [1, 3, 10**12])
+def test_with_thousands_of_gaps_no_gap_is_forgotten_and_the_head_stays(width: int):
+    gaps = tuple((number * 2 * width + 1, number * 2 * width + width) for number in range(1, 5000))
+    head = gaps[-1][1] + 5
+    text = render(head, gaps, "abcdef")
+    assert 500 < len(text) <= MAX_CURSOR_BYTES
+    short = parse(text)
+    assert short.head == head
+    assert subtract(gaps, short.gaps) == ()
+
+
+def test_the_nearest_ranges_are_merged_first():
+    close = [(1000 + 2 * number, 1000 + 2 * number) for number in range(600)]
+    far = [(10**6 * number, 10**6 * number) for number in range(1, 100)]
+    short = parse(render(10**9, [*close, *far]))
+    assert clip(short.gaps, 10**6, 10**9) == tuple(far)
+
+
+def test_the_highest_position_and_the_narrowest_texts():
+    assert parse("0") == Cursor(0)
+    assert parse(str(MAX_POSITION)).head == MAX_POSITION
+    assert str(Cursor(1042, ((1033, 1034), (1039, 1039)))) == "1042~3,8-9"
+    assert parse("1042~3,8-9") == Cursor(1042, ((1033, 1034), (1039, 1039)))
+    assert parse("a1b2c3.7~2") == Cursor(7, ((5, 5),), "a1b2c3")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "-1",
+        "+1",
+        "1 ",
+        " 1",
+        "1\n",
+        "1.0",
+        "0x10",
+        "1~",
+        "1~,",
+        "9~1,",
+        "9~,1",
+        "9~1-",
+        "9~-1",
+        "9~1--2",
+        "9~1~2",
+        "9~2-1",
+        "9~2,1",
+        "9~1,1",
+        "9~1-3,2",
+        "9~9",
+        "9~10",
+        "9~1-99",
+        "abcde.1",
+        "abcdefg.1",
+        "ABCDEF.1",
+        "abcdef1",
+        "abcdef.",
+        "abcdef.~1",
+        "null",
+        "undefined",
+        str(MAX_POSITION + 1),
+        "9" * 19,
+        "9" * 20,
+        "9~" + "9" * 2046,
+        "1" * 5000,
+        "9~1" + ",1" * 2000,
+        "9~\x001",
+    ],
+)
+def test_what_is_no_cursor_is_refused(text: str):
+    with pytest.raises(MalformedCursor):
+        parse(text)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_cursor_or_malformed_and_nothing_else(text: str):
+    try:
+        cursor = parse(text)
+    except MalformedCursor:
+        return
+    assert 0 <= cursor.head <= MAX_POSITION
+    assert all(0 < lo <= hi <= cursor.head for lo, hi in cursor.gaps)
+
+
+# --- arithmetic against sets ---------------------------------------------------------------------------------
+
+
+@given(small, small)
+def test_the_arithmetic_of_ranges_is_that_of_sets(one: Cursor, other: Cursor):
+    assert ids(union(one.gaps, other.gaps)) == ids(one.gaps) | ids(other.gaps)
+    assert ids(subtract(one.gaps, other.gaps)) == ids(one.gaps) - ids(other.gaps)
+    assert ids(clip(one.gaps, 5, 20)) == {each for each in ids(one.gaps) if 5 <= each <= 20}
+    for each in range(40):
+        assert contains(one.gaps, each) == (each in ids(one.gaps))
+        assert one.has(each) == (each <= one.head and each not in ids(one.gaps))
+
+
+@given(small, small)
+def test_replayable_is_what_the_relay_has_seen_and_the_client_has_not(client: Cursor, seen: Cursor):
+    limit = max(client.head, seen.head)
+    wanted = {each for each in range(1, limit + 1) if seen.has(each) and not client.has(each)}
+    assert ids(replayable(client, seen)) == wanted
+
+
+@given(small, small, st.integers(1, 60))
+def test_after_a_replayed_row_the_rest_of_the_replay_is_still_unseen(client: Cursor, seen: Cursor, position: int):
+    after = after_replayed(client, seen, position)
+    rest = ids(replayable(client, seen))
+    for each in range(1, max(client.head, seen.head, position) + 1):
+        if each > position:
+            assert after.has(each) <= client.has(each) or each <= client.head
+            if each in rest:
+                assert not after.has(each)
+        elif seen.has(each):
+            assert after.has(each)
+
+
+@given(cursors(most_gaps=200))
+def test_ranges_that_touch_become_one(cursor: Cursor):
+    joined = union(cursor.gaps, ((gap[1] + 1, gap[1] + 1) for gap in cursor.gaps))
+    assert all(lo > before + 1 for (_, before), (lo, _) in itertools.pairwise(joined))

@@ -1,0 +1,95 @@
+"""The buffer of recent rows: what it answers is exactly right, or it does not answer."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+
+import pytest
+from belfry.cursor import Cursor, Tracker, union
+from belfry.model import Row
+from belfry.recent import MAX_BASE_GAPS, Recent
+
+NOW = datetime.now(UTC)
+
+
+def row(number: int, size: int = 10) -> Row:
+    return Row(number, "u1", None, "", None, b"x" * size, NOW)
+
+
+def ids(rows: list[Row] | None) -> list[int] | None:
+    return None if rows is None else [each.id for each in rows]
+
+
+@pytest.mark.parametrize(("max_rows", "max_bytes"), [(1000, 10**9), (10, 10**9), (1000, 120), (0, 10**9), (3, 50)])
+def test_its_answer_is_none_or_exactly_what_the_client_has_not_seen(max_rows: int, max_bytes: int):
+    answered = 0
+    for seed in range(150):
+        dice = random.Random(seed)
+        tracker = Tracker()
+        begun = dice.randint(0, 10)
+        stored = set(dice.sample(range(1, begun + 1), dice.randint(0, begun)))
+        for number in sorted(stored):
+            tracker.see(number)
+        recent = Recent(tracker.cursor(), max_rows=max_rows, max_bytes=max_bytes)
+        cursors = [Cursor(0), tracker.cursor()]
+        for _ in range(40):
+            choices = [tracker.head + dice.randint(1, 3)]
+            choices += [number for lo, hi in tracker.gaps for number in range(lo, hi + 1)]
+            number = dice.choice(choices)
+            assert tracker.see(number)
+            stored.add(number)
+            recent.add(row(number, dice.randint(0, 30)))
+            cursors.append(tracker.cursor())
+            if dice.random() < 0.2:
+                known = dice.choice(cursors)
+                torn = union(known.gaps, [(each, each) for each in dice.sample(range(1, tracker.head + 1), 1)])
+                cursors.append(Cursor(known.head, tuple(gap for gap in torn if gap[1] <= known.head)))
+            seen = tracker.cursor()
+            recent.tidy(seen.gaps)
+            for client in dice.sample(cursors, min(4, len(cursors))):
+                found = ids(recent.rows(client, seen))
+                if found is not None:
+                    answered += 1
+                    assert found == sorted(each for each in stored if seen.has(each) and not client.has(each))
+    assert answered > 100
+
+
+def test_a_client_that_has_seen_all_gets_an_empty_answer_and_no_query():
+    recent = Recent(Cursor(5), max_rows=10, max_bytes=1000)
+    recent.add(row(6))
+    assert recent.rows(Cursor(6), Cursor(6)) == []
+
+
+def test_it_does_not_answer_for_what_came_before_it():
+    recent = Recent(Cursor(5), max_rows=10, max_bytes=1000)
+    recent.add(row(6))
+    assert ids(recent.rows(Cursor(5), Cursor(6))) == [6]
+    assert recent.rows(Cursor(4), Cursor(6)) is None
+    assert recent.rows(Cursor(5, ((2, 2),)), Cursor(6)) is None
+
+
+def test_a_row_that_was_in_a_gap_at_its_beginning_is_its_own():
+    recent = Recent(Cursor(5, ((3, 3),)), max_rows=10, max_bytes=1000)
+    recent.add(row(3))
+    assert ids(recent.rows(Cursor(5, ((3, 3),)), Cursor(5))) == [3]
+
+
+@pytest.mark.parametrize(("max_rows", "max_bytes"), [(3, 10**6), (10**6, 30)])
+def test_the_oldest_leave_past_the_bound_and_are_not_answered_for(max_rows: int, max_bytes: int):
+    recent = Recent(Cursor(0), max_rows=max_rows, max_bytes=max_bytes)
+    for number in range(1, 11):
+        recent.add(row(number))
+    assert len(recent) == 3
+    assert ids(recent.rows(Cursor(7), Cursor(10))) == [8, 9, 10]
+    assert recent.rows(Cursor(6), Cursor(10)) is None
+
+
+def test_tidying_never_makes_it_answer_wrongly():
+    gaps = tuple((2 * number, 2 * number) for number in range(1, MAX_BASE_GAPS + 50))
+    head = gaps[-1][1] + 1
+    recent = Recent(Cursor(head, gaps), max_rows=10, max_bytes=1000)
+    recent.add(row(2))
+    recent.tidy(open_gaps=((4, 4),))
+    assert ids(recent.rows(Cursor(head, ((2, 2), (4, 4))), Cursor(head))) == [2]
+    assert recent.rows(Cursor(head, ((6, 6),)), Cursor(head)) is None
