@@ -22,7 +22,7 @@ from belfry.config import Config
 from belfry.protocol import StreamingProtocol
 from belfry.relay import Relay
 
-SECRET = "a secret of the tests, 32 bytes and more"
+SECRET = "a secret of the tests: 64 bytes and more, so that HS512 is content"
 PATIENCE_SECONDS = 15.0
 
 
