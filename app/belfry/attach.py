@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from belfry.cursor import Cursor, MalformedCursor, parse
+from belfry.cursor import Cursor, MalformedCursor, Range, clip, parse, subtract
 from belfry.model import EVERYONE, Stay
 
 EVERYTHING = "0"
@@ -35,6 +36,17 @@ def resolve(requested: str | None, seen: Cursor, *, pruned: int, last_value: int
     if below(client, pruned):
         return Start(Cursor(pruned, (), seen.epoch), "pruned")
     return Start(client)
+
+
+def knows(requested: str | None, unread: Sequence[Range]) -> bool:
+    """Whether a client has seen ids of ranges that this relay has not read yet."""
+    if requested is None or not unread:
+        return False
+    try:
+        client = parse(requested)
+    except MalformedCursor:
+        return False
+    return bool(subtract(clip(unread, 1, client.head), client.gaps))
 
 
 def below(client: Cursor, pruned: int) -> bool:

@@ -261,19 +261,22 @@ class Tracker:
             self._gaps.append(Gap(self.head + 1, newest, backlog=True))
             self.head = newest
 
-    def plan(self, now: float) -> Plan:
-        """What the next poll reads. Call it when the poll begins: it records who is condemned by then."""
+    def plan(self, now: float, *, page: int = NARROW_RANGE_IDS, everything: bool = False) -> Plan:
+        """What the next poll reads. Call it when the poll begins: it records who is condemned by then.
+
+        A range of at most `page` ids is read whole. `everything` probes also what would be spared this time.
+        """
         chosen: list[Gap] = []
         for gap in self._in_turn():
             wide = gap.hi - gap.lo >= WIDE_RANGE_IDS
-            if wide and not gap.backlog and now < gap.probe_at:
+            if wide and not gap.backlog and now < gap.probe_at and not everything:
                 continue
-            if len(chosen) < MAX_PROBED_RANGES:
+            if len(chosen) < MAX_PROBED_RANGES or everything:
                 chosen.append(gap)
                 gap.probe_at = now + WIDE_PROBE_SECONDS
         chosen.sort(key=lambda gap: gap.lo)
         probes = tuple(Probe(gap.lo, gap.hi, gap.condemned) for gap in chosen)
-        narrow = [(probe.lo, probe.hi) for probe in probes if probe.hi - probe.lo < NARROW_RANGE_IDS]
+        narrow = [(probe.lo, probe.hi) for probe in probes if probe.hi - probe.lo < page]
         return Plan(self.head, probes, subtract(self.gaps, narrow))
 
     def finish(self, probe: Probe, covered: int) -> None:

@@ -344,7 +344,11 @@ class Hub:
         """Close a stream with `goodbye` and a jittered `retry:`."""
         if stream.phase is not Phase.ENDED:
             self.ended[reason] = self.ended.get(reason, 0) + 1
-            stream.end(self.goodbye(reason, spread_milliseconds), grace_seconds)
+            try:
+                stream.end(self.goodbye(reason, spread_milliseconds), grace_seconds)
+            except Exception:
+                log.exception("a stream could not be told goodbye", extra={"action": "stream_failed"})
+                stream.gone()
         self.remove(stream)
 
     def goodbye(self, reason: str, spread_milliseconds: int | None = None) -> bytes:

@@ -20,6 +20,7 @@ class Row:
     verb: str | None  # None: a notification
     payload: bytes | None  # the frame from `data:` (or `event:`) on; None: expired, there is nothing to send
     created_at: datetime
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

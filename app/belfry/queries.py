@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 
 from belfry import sse
-from belfry.cursor import Plan, Probe, Range
+from belfry.cursor import MAX_POSITION, Plan, Range
 from belfry.model import EVERYONE, Member, Row, State, Stay
 
 Connection = AsyncConnection[Any]
@@ -22,24 +22,24 @@ CHANNEL: Final = "belfry"
 # --- rows as frames: Postgres builds the JSON, Python never parses it ----------------------------------------
 
 _NOTIFICATION: LiteralString = """
-    n.id, n.recipient, n.topic, n.tenant, NULL::text AS verb, n.created_at,
+    n.id, n.recipient, n.topic, n.tenant, NULL::text AS verb, n.created_at, n.expires_at,
     CASE WHEN n.expires_at IS NULL OR n.expires_at > now() THEN convert_to(row_to_json((
         SELECT frame FROM (SELECT n.id, n.recipient, n.topic, n.tenant, n.kind, n.title, n.body, n.action_url,
             n.actions, n.data, n.actor, n.tags, n.severity, n.created_at) AS frame))::text, 'UTF8')
     END AS payload
 """
 _CHANGE: LiteralString = """
-    c.id, c.recipient, c.topic, ''::text AS tenant, c.verb, c.created_at,
+    c.id, c.recipient, c.topic, ''::text AS tenant, c.verb, c.created_at, NULL::timestamptz AS expires_at,
     convert_to(row_to_json((
         SELECT frame FROM (SELECT c.id, c.verb, c.topic) AS frame))::text, 'UTF8') AS payload
 """
 
 
 def _row(found: tuple[Any, ...]) -> Row:
-    number, recipient, topic, tenant, verb, created_at, payload = found
+    number, recipient, topic, tenant, verb, created_at, expires_at, payload = found
     if payload is not None:
         payload = sse.notification(payload) if verb is None else sse.change(payload)
-    return Row(number, recipient, topic, tenant, verb, payload, created_at)
+    return Row(number, recipient, topic, tenant, verb, payload, created_at, expires_at)
 
 
 # --- the poll ------------------------------------------------------------------------------------------------
@@ -103,8 +103,10 @@ async def poll(connection: Connection, plan: Plan, page: int) -> Found:
     branches = [each[-1] for each in found]
     fresh = [row for row, branch in zip(rows, branches, strict=True) if branch == _FRESH]
     late = [row for row, branch in zip(rows, branches, strict=True) if branch == _LATE]
-    covered = tuple(_covered(probe, late, page) for probe in plan.probes)
-    return Found(rows, covered, full=any(len(each) >= page for each in _by_table(fresh)))
+    covered = tuple(_covered(probe.lo, probe.hi, late, page) for probe in plan.probes)
+    top = _covered(plan.head + 1, MAX_POSITION, fresh, page)
+    # What lies past the cut of one table waits for the other's: a removal there comes before a row that follows it.
+    return Found([row for row in rows if row.id <= top], covered, full=top < MAX_POSITION)
 
 
 def _by_table(rows: Iterable[Row]) -> tuple[list[int], list[int]]:
@@ -115,10 +117,10 @@ def _by_table(rows: Iterable[Row]) -> tuple[list[int], list[int]]:
     return notifications, changes
 
 
-def _covered(probe: Probe, late: Iterable[Row], page: int) -> int:
-    """Up to which id the poll has read a probe: to its end, unless one of the tables filled a page of it."""
-    tables = _by_table(row for row in late if probe.lo <= row.id <= probe.hi)
-    return min([probe.hi, *(ids[-1] for ids in tables if len(ids) >= page)])
+def _covered(low: int, high: int, rows: Iterable[Row], page: int) -> int:
+    """Up to which id a range was read: to its end, unless one of the tables filled a page of it."""
+    tables = _by_table(row for row in rows if low <= row.id <= high)
+    return min([high, *(ids[-1] for ids in tables if len(ids) >= page)])
 
 
 NEWEST: LiteralString = """
@@ -248,33 +250,36 @@ class Page:
     rows: list[Row]
 
 
+_UNSEEN: LiteralString = """EXISTS (
+    SELECT FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi) WHERE id BETWEEN gap.lo AND gap.hi)"""
+
+# Each source is read along its own index, never along the ids of everybody: hence rows are compared with rows and
+# ordered by the same two columns. With a plain equality the planner may take the primary key and filter.
 REPLAY: LiteralString = f"""
     SELECT s.pruned, found.* FROM belfry.settled AS s LEFT JOIN LATERAL (
         SELECT * FROM (
             (SELECT {_NOTIFICATION} FROM belfry.notification AS n
-             WHERE n.recipient = %(recipient)s AND n.id > %(after)s AND n.id <= %(head)s
-                AND (n.id > %(client_head)s OR EXISTS (
-                    SELECT FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi)
-                    WHERE n.id BETWEEN gap.lo AND gap.hi))
-             ORDER BY n.id LIMIT %(page)s)
+             WHERE n.recipient IS NOT NULL
+                AND (n.recipient, n.id) > (%(recipient)s::text, %(after)s::bigint)
+                AND (n.recipient, n.id) <= (%(recipient)s::text, %(head)s::bigint)
+                AND (n.id > %(client_head)s OR {_UNSEEN})
+             ORDER BY n.recipient, n.id LIMIT %(page)s)
             UNION ALL
             SELECT posted.* FROM unnest(%(topics)s::text[], %(sinces)s::bigint[], %(untils)s::bigint[])
                 AS stay (topic, since, until)
             CROSS JOIN LATERAL (
                 SELECT {_NOTIFICATION} FROM belfry.notification AS n
-                WHERE n.topic = stay.topic AND n.id > greatest(stay.since, %(after)s)
-                    AND n.id <= least(stay.until - 1, %(head)s)
-                    AND (n.id > %(client_head)s OR EXISTS (
-                        SELECT FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi)
-                        WHERE n.id BETWEEN gap.lo AND gap.hi))
-                ORDER BY n.id LIMIT %(page)s) AS posted
+                WHERE n.topic IS NOT NULL
+                    AND (n.topic, n.id) > (stay.topic, greatest(stay.since, %(after)s))
+                    AND (n.topic, n.id) <= (stay.topic, least(stay.until - 1, %(head)s))
+                    AND (n.id > %(client_head)s OR {_UNSEEN})
+                ORDER BY n.topic, n.id LIMIT %(page)s) AS posted
             UNION ALL
             (SELECT {_CHANGE} FROM belfry.change AS c
-             WHERE c.recipient = %(recipient)s AND c.id > %(after)s AND c.id <= %(head)s
-                AND (c.id > %(client_head)s OR EXISTS (
-                    SELECT FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi)
-                    WHERE c.id BETWEEN gap.lo AND gap.hi))
-             ORDER BY c.id LIMIT %(page)s)
+             WHERE (c.recipient, c.id) > (%(recipient)s::text, %(after)s::bigint)
+                AND (c.recipient, c.id) <= (%(recipient)s::text, %(head)s::bigint)
+                AND (c.id > %(client_head)s OR {_UNSEEN})
+             ORDER BY c.recipient, c.id LIMIT %(page)s)
         ) AS unseen ORDER BY id LIMIT %(page)s
     ) AS found ON true
     ORDER BY found.id

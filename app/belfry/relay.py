@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from psycopg_pool import AsyncConnectionPool
 from belfry import attach, queries, sse
 from belfry.backoff import Backoff
 from belfry.config import Config
-from belfry.cursor import Cursor, Plan, Tracker
+from belfry.cursor import Cursor, Plan, Tracker, subtract
 from belfry.doorbell import Doorbell
 from belfry.hub import Hub, Stream
 from belfry.listener import Listener
@@ -33,14 +33,6 @@ log = logging.getLogger(__name__)
 OWNERS_SECONDS = 0.1
 QUERY_SECONDS = 10.0
 LEASE = "SET idle_session_timeout = '3s'"
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A stream that waits to be let in, and the cursor that its client brought."""
-
-    stream: Stream
-    requested: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +70,8 @@ class Relay:
         self._replay = replay
         self._recent = Recent(Cursor(0), max_rows=config.recent_rows, max_bytes=config.recent_bytes)
         self._newest: Row | None = None
-        self._waiting: list[Arrival] = []
+        self._waiting: dict[Stream, str | None] = {}  # who is to be let in, and the cursor that their client brought
+        self._probe_everything = False
         self._woken = asyncio.Event()
         self._rung = False
         self._told_to_poll = False
@@ -106,11 +99,12 @@ class Relay:
 
     def attach(self, stream: Stream, requested: str | None) -> None:
         """Let a stream in after the next poll that begins from now; until then it only waits."""
-        self._waiting.append(Arrival(stream, requested))
+        self._waiting[stream] = requested
         self._woken.set()
 
     def detach(self, stream: Stream) -> None:
         """The client has left."""
+        self._waiting.pop(stream, None)
         stream.gone()
         self.hub.remove(stream)
 
@@ -120,6 +114,7 @@ class Relay:
         while True:
             try:
                 async with self._pool.connection(timeout=self._config.tick_seconds * 2) as connection:
+                    self.bell.connected(self._now())
                     await self._begin(connection)
                     backoff.reset()
                     while True:
@@ -138,7 +133,7 @@ class Relay:
     # --- a connection begins ---------------------------------------------------------------------------------
 
     async def _begin(self, connection: queries.Connection) -> None:
-        """Take up on a new connection: is this still the history that the cursor tells of?"""
+        """Take up on a connection, or in a new epoch: is this still the history that the cursor tells of?"""
         async with asyncio.timeout(QUERY_SECONDS):
             await connection.execute(LEASE)
             epoch = await queries.ensure_epoch(connection)
@@ -150,7 +145,6 @@ class Relay:
                 await self._start_over(connection, state)
         self.state = state
         self.tracker.forget_owners()
-        self.bell.connected(self._now())
         self.bell.mode = state.wake_mode
         self._ticked_at = float("-inf")
 
@@ -217,26 +211,25 @@ class Relay:
         Reading may fail and changes nothing. From `_see` on nothing may fail: what was seen must be dispatched.
         """
         began = self._now()
-        arrivals = list(self._waiting)
+        arrivals = dict(self._waiting)
         before = self.tracker.cursor(self.epoch)
-        plan = self.tracker.plan(began)
+        plan = self.tracker.plan(began, page=self._config.page_rows, everything=self._probe_everything)
         async with asyncio.timeout(QUERY_SECONDS):
             snapshot = await self._read(connection, plan, arrivals)
-        del self._waiting[: len(arrivals)]
         fresh = self._see(plan, snapshot)
         self.bell.polled(len(fresh), rung=rung, began=began, ended=self._now())
         await self._dispatch(before, fresh)
-        self._let_in(arrivals, snapshot)
+        self._let_in(arrivals, plan, snapshot)
         return len(fresh)
 
-    async def _read(self, connection: queries.Connection, plan: Plan, arrivals: Sequence[Arrival]) -> Snapshot:
+    async def _read(self, connection: queries.Connection, plan: Plan, arrivals: Iterable[Stream]) -> Snapshot:
         """The poll alone, or, when somebody waits, with all that letting them in needs: one snapshot for both."""
         self.counts["row_queries"] += 1
         page = self._config.page_rows
-        if not arrivals:
+        recipients = {stream.recipient for stream in arrivals}
+        if not recipients:
             found, state, members = await queries.poll(connection, plan, page), None, dict[str, Member]()
         else:
-            recipients = {arrival.stream.recipient for arrival in arrivals}
             await queries.contact(connection, recipients)
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             found = await queries.poll(connection, plan, page)
@@ -271,19 +264,28 @@ class Relay:
         for stream in joined:
             self._replay.rejoin(stream, before, seen)
 
-    def _let_in(self, arrivals: Sequence[Arrival], snapshot: Snapshot) -> None:
-        """Register streams, and copy the cursor for them, in one step."""
+    def _let_in(self, arrivals: Mapping[Stream, str | None], plan: Plan, snapshot: Snapshot) -> None:
+        """Register streams, and copy the cursor for them, in one step.
+
+        A client that has seen rows in ranges which this poll has not read (from another relay) would get them again:
+        it waits until they are read.
+        """
+        self._probe_everything = False
         if snapshot.state is None:
             return
         if snapshot.state.epoch != self.epoch:  # the tick will start over; then they are let in
-            self._waiting = [*arrivals, *self._waiting]
             self._ticked_at = float("-inf")
             return
+        read = [(probe.lo, to) for probe, to in zip(plan.probes, snapshot.found.covered, strict=True)]
+        unread = subtract(self.tracker.gaps, [span for span in read if span[0] <= span[1]])
         seen = self.tracker.cursor(self.epoch)
         self._recent.tidy(seen.gaps)
-        for arrival in arrivals:
-            stays = attach.as_seen(snapshot.members[arrival.stream.recipient].stays, seen)
-            self._replay.begin(arrival.stream, arrival.requested, stays, seen, snapshot.state, self._recent)
+        for stream, requested in arrivals.items():
+            if attach.knows(requested, unread):
+                self._probe_everything = True
+            elif self._waiting.pop(stream, self) is not self:
+                stays = attach.as_seen(snapshot.members[stream.recipient].stays, seen)
+                self._replay.begin(stream, requested, stays, seen, snapshot.state, self._recent)
 
     # --- between polls ---------------------------------------------------------------------------------------
 
@@ -312,6 +314,7 @@ class Relay:
         now = self._now()
         told, self._told_to_poll = self._told_to_poll, False
         unwanted = self.bell.mode == "poll" or (self.bell.mode == "auto" and self.bell.overrun(now))
+        unwanted = unwanted or not self.listener.alive(now)
         if self.bell.armed and unwanted:
             await self._disarm(connection)
         elif self.bell.asleep and (told or not await self._may_sleep(connection, tick=tick)):

@@ -7,6 +7,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -135,11 +136,12 @@ class Replay:
     # --- frames ----------------------------------------------------------------------------------------------
 
     def _frames(self, stream: Stream, rows: Iterable[Row], client: Cursor, seen: Cursor) -> list[bytes]:
-        """The stream's own of the rows, each after the client's cursor of that moment."""
+        """The stream's own of the rows, each after the client's cursor of that moment; what has expired is left out."""
+        now = datetime.now(UTC)
         return [
             sse.id_line(str(after_replayed(client, seen, row.id))) + row.payload
             for row in rows
-            if row.payload is not None and stream.wants(row)
+            if row.payload is not None and stream.wants(row) and (row.expires_at is None or row.expires_at > now)
         ]
 
     def _reset(self, start: attach.Start, seen: Cursor) -> bytes:

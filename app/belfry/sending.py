@@ -66,6 +66,8 @@ async def may_send(connection: psycopg.AsyncConnection[Any], key_hash: str) -> b
 
 def _refusal(error: psycopg.Error) -> Exception:
     """The database's refusal in its own words, with its hint; anything else as it is."""
+    if isinstance(error, psycopg.DataError) and error.sqlstate is None:  # the driver's own: a NUL in a text
+        return errors.Unprocessable(str(error))
     state = error.sqlstate or ""
     if not (state.startswith("BF") or state in ("22007", "22008", "22P02", "22P05", "22021", "23514")):
         return error

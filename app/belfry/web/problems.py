@@ -6,6 +6,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
@@ -33,10 +34,22 @@ def from_belfry(_: Request[Any, Any, Any], error: errors.BelfryError) -> Respons
     return problem(error.status, error.title, error.message, headers)
 
 
+def from_outage(_: Request[Any, Any, Any], error: psycopg.OperationalError) -> Response[Any]:
+    """The database is away; where it left in the middle, nobody knows whether what was asked has been done."""
+    log.warning("a request found no database: %s", type(error).__name__, extra={"action": "database_away"})
+    detail = "The database cannot be reached at the moment: try again."
+    return problem(503, HTTPStatus(503).phrase, detail, {"Retry-After": "1"})
+
+
 def from_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """What nobody expected: it is in the log, and the client learns nothing of it."""
     log.error("a request failed: %s %s", request.method, request.scope["path"], exc_info=error, extra={"action": "bug"})
     return problem(500, "Internal Server Error", "The server failed to answer; its log says why.")
 
 
-HANDLERS: dict[Any, Any] = {HTTPException: from_http, errors.BelfryError: from_belfry, Exception: from_bug}
+HANDLERS: dict[Any, Any] = {
+    HTTPException: from_http,
+    errors.BelfryError: from_belfry,
+    psycopg.OperationalError: from_outage,
+    Exception: from_bug,
+}

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from litestar import Request, get
 from litestar.di import NamedDependency
-from litestar.exceptions import NotAuthorizedException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 from litestar.response.base import ASGIResponse
@@ -92,20 +91,16 @@ async def stream(
 def authenticate(request: Request[Any, Any, Any], verifier: Verifier, ticket: str | None = None) -> Credential:
     """The recipient behind a request: `Authorization: Bearer`, the cookie, or a ticket in the query.
 
-    Raises NotAuthorizedException (401).
+    Raises Unauthorized.
     """
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     token = bearer.strip() if scheme.lower() == "bearer" else request.cookies.get(COOKIE)
-    try:
-        if token:
-            return verifier.recipient(token)
-        if ticket:
-            return verifier.recipient(ticket, ticket=True)
-    except errors.Unauthorized as error:
-        raise NotAuthorizedException(str(error)) from error
-    raise NotAuthorizedException(
-        "no credential: send a token as `Authorization: Bearer`, the cookie `belfry_token`, or `?ticket=`",
-        headers={"WWW-Authenticate": "Bearer"},
+    if token:
+        return verifier.recipient(token)
+    if ticket:
+        return verifier.recipient(ticket, ticket=True)
+    raise errors.Unauthorized(
+        "no credential: send a token as `Authorization: Bearer`, the cookie `belfry_token`, or `?ticket=`"
     )
 
 
