@@ -217,6 +217,7 @@ async def test_cursor_0_brings_all_that_is_retained_and_never_resets(serve: Serv
     belfry = await serve(page_rows=3)
     writer = await connect()
     sent = [await send(writer, str(number)) for number in range(10)]
+    await belfry.caught_up(sent[-1])
     await prune(writer, sent[3])
     client = await belfry.open(cursor="0")
     assert await titles_until_ready(client) == [str(number) for number in range(4, 10)]
