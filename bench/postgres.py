@@ -56,7 +56,9 @@ def binaries() -> Path:
         return Path(found).parent
     if embedded := embedded_binaries():
         return embedded
-    raise PostgresProblem("no PostgreSQL server found: install one, or set BELFRY_TEST_POSTGRES_BIN to its bin directory")
+    raise PostgresProblem(
+        "no PostgreSQL server found: install one, or set BELFRY_TEST_POSTGRES_BIN to its bin directory"
+    )
 
 
 def embedded_binaries() -> Path | None:

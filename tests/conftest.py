@@ -14,9 +14,9 @@ from typing import Any
 import psycopg
 import pytest
 import pytest_asyncio
-from belfry import migrations
 from psycopg import sql
 
+from belfry import migrations
 from bench.postgres import Cluster, Given, cluster
 
 sys.path.insert(0, str(Path(__file__).parent))  # `streams` and its like

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import psycopg
 import pytest_asyncio
 import uvicorn
+
 from belfry import auth, server
 from belfry.config import Config
 from belfry.protocol import StreamingProtocol

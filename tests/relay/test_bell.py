@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+
 from streams import Belfry, Connection, Serve, eventually, eventually_is, send, value
 
 WOULD_RING = "SELECT NOT pg_try_advisory_xact_lock_shared(1111837766, 1)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from streams import Serve, eventually, eventually_is, publish, send, subscribe, unsubscribe, value
 
 INSERT = "INSERT INTO belfry.notification (recipient, kind, title) VALUES ('u1', 'test', %s) RETURNING id"

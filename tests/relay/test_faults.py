@@ -10,9 +10,10 @@ from typing import Any
 import jwt
 import psycopg
 import pytest
+from psycopg import sql
+
 from belfry import errors, queries, server
 from belfry.config import Config
-from psycopg import sql
 from streams import SECRET, Belfry, Serve, eventually, send, value
 
 

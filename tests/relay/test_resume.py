@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import pytest
+
 from belfry.cursor import MAX_CURSOR_BYTES, parse
 from streams import (
     Belfry,

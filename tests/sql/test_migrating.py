@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from belfry import carry, errors, migrations
 
 LATEST = migrations.load()[-1]

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from belfry import carry, errors, migrations
 
 MIGRATIONS = sorted((migrations.source() / "migrations").glob("*.up.sql"))

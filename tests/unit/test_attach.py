@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+
 from belfry.attach import Start, as_seen, below, joined_late, resolve
 from belfry.cursor import Cursor, after_replayed, parse, replayable, union
 from belfry.model import Stay

@@ -58,7 +58,7 @@ def plain_ids(relay: Relay, client: Cursor, mine: set[int]) -> list[Frame]:
 
 def live_id_lines(relay: Relay, client: Cursor, mine: set[int]) -> list[Frame]:
     live = dict(relay.log)
-    return [(row, live[row] if row in live else cursor) for row, cursor in rules(relay, client, mine)]
+    return [(row, live.get(row, cursor)) for row, cursor in rules(relay, client, mine)]
 
 
 @dataclass

@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from belfry.cursor import (
     MAX_CURSOR_BYTES,
     MAX_POSITION,
@@ -20,8 +23,6 @@ from belfry.cursor import (
     subtract,
     union,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @st.composite

@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
+
 from belfry.cursor import MAX_PROBED_RANGES, WIDE_PROBE_SECONDS, WIDE_RANGE_IDS, Tracker, contains
 
 

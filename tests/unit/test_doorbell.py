@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from belfry.doorbell import BUSY_READS_PER_SECOND, BUSY_WINDOW_SECONDS, QUIET_SECONDS, Doorbell
 
 TICK = 1.0

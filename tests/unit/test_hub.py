@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from belfry import sse
 from belfry.hub import Hub, Phase, Stream
 from belfry.model import Row, Stay

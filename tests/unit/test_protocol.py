@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+
 from belfry import sse
 from belfry.protocol import EXTENSION, ServerConnection, StreamingProtocol
 

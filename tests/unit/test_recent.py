@@ -6,6 +6,7 @@ import random
 from datetime import UTC, datetime
 
 import pytest
+
 from belfry.cursor import Cursor, Tracker, union
 from belfry.model import Row
 from belfry.recent import MAX_BASE_GAPS, Recent

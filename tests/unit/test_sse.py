@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
-from belfry import sse
 from hypothesis import given
 from hypothesis import strategies as st
+
+from belfry import sse
 
 data = st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.none(), st.lists(st.text())))
 

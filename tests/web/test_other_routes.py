@@ -8,6 +8,7 @@ import httpx
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
 from streams import Belfry, Serve, eventually, send
 
 

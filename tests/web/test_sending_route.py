@@ -8,6 +8,7 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+
 from belfry import keys
 from streams import Belfry, Connection, Serve, value
 

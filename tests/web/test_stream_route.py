@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+
 from streams import SECRET, Belfry, Serve, eventually, publish, send, subscribe
 
 FAR = 4_102_444_800

