@@ -24,7 +24,7 @@ from belfry.cursor import Cursor, Plan, Tracker, subtract
 from belfry.doorbell import Doorbell
 from belfry.hub import Hub, Stream
 from belfry.listener import Listener
-from belfry.model import Member, Row, State
+from belfry.model import Member, Row, State, Stay
 from belfry.recent import Recent
 from belfry.replay import Replay
 
@@ -114,12 +114,7 @@ class Relay:
         while True:
             try:
                 async with self._pool.connection(timeout=self._config.tick_seconds * 2) as connection:
-                    self.bell.connected(self._now())
-                    await self._begin(connection)
-                    backoff.reset()
-                    while True:
-                        await self._wait()
-                        await self._turn(connection)
+                    await self._turn_on(connection, backoff)
             except (psycopg.Error, TimeoutError) as error:
                 log.warning("the relay's connection is gone: %s", error, extra={"action": "relay_lost"})
             except Exception:
@@ -129,6 +124,19 @@ class Relay:
                 self._end_all()
             self.ready = False
             await self._beat_while_down(backoff.next_seconds())
+
+    async def _turn_on(self, connection: queries.Connection, backoff: Backoff) -> None:
+        """Turn after turn on one connection. When one fails the session ends, and with it its hold of the bell."""
+        try:
+            self.bell.connected(self._now())
+            await self._begin(connection)
+            backoff.reset()
+            while True:
+                await self._wait()
+                await self._turn(connection)
+        except Exception:
+            await connection.close()  # the pool would keep the session, and its locks
+            raise
 
     # --- a connection begins ---------------------------------------------------------------------------------
 
@@ -283,9 +291,20 @@ class Relay:
         for stream, requested in arrivals.items():
             if attach.knows(requested, unread):
                 self._probe_everything = True
+                self._woken.set()
             elif self._waiting.pop(stream, self) is not self:
                 stays = attach.as_seen(snapshot.members[stream.recipient].stays, seen)
-                self._replay.begin(stream, requested, stays, seen, snapshot.state, self._recent)
+                self._begin_replay(stream, requested, stays, seen, snapshot.state)
+
+    def _begin_replay(
+        self, stream: Stream, requested: str | None, stays: dict[str, list[Stay]], seen: Cursor, state: State
+    ) -> None:
+        """Let one stream in; whatever happens there is no other stream's concern."""
+        try:
+            self._replay.begin(stream, requested, stays, seen, state, self._recent)
+        except Exception:
+            log.exception("a stream could not be let in and is sent away", extra={"action": "attach_failed"})
+            self.hub.end(stream, "rotate")
 
     # --- between polls ---------------------------------------------------------------------------------------
 
