@@ -266,6 +266,30 @@ async def test_a_new_epoch_does_not_leave_the_bell_held_twice(serve: Serve, conn
     await eventually_is(writer, False, WOULD_RING, seconds=3)
 
 
+async def test_a_fault_of_the_loop_does_not_leave_the_bell_held_twice(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await serve()
+    writer = await connect()
+    await belfry.asleep()
+    dispatch, failed = belfry.relay.hub.dispatch, asyncio.Event()
+
+    async def fails_once(*arguments: Any) -> None:
+        monkeypatch.setattr(belfry.relay.hub, "dispatch", dispatch)
+        failed.set()
+        raise RuntimeError("a fault of the test")
+
+    monkeypatch.setattr(belfry.relay.hub, "dispatch", fails_once)
+    await send(writer, "seen and not dispatched")
+    async with asyncio.timeout(5):
+        await failed.wait()
+    await eventually(lambda: not belfry.relay.bell.asleep)
+    await belfry.asleep()  # on the same session, which the pool has kept
+    await wake_mode(writer, "poll")
+    await eventually(lambda: not belfry.relay.bell.armed)
+    await eventually_is(writer, False, WOULD_RING, seconds=3)
+
+
 async def test_another_database_of_the_cluster_that_is_armed_does_not_count(serve: Serve, connect: Any):
     """The bell's lock belongs to one database: this is why `pg_locks` is not asked."""
     belfry = await serve()

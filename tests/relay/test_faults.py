@@ -14,6 +14,7 @@ from psycopg import sql
 
 from belfry import errors, queries, server
 from belfry.config import Config
+from belfry.hub import Stream
 from streams import SECRET, Belfry, Serve, eventually, send, value
 
 
@@ -161,6 +162,20 @@ async def test_who_waits_to_be_let_in_at_a_fault_of_the_loop_is_not_forgotten(
         client = await belfry.open(cursor=str(start))
         events = [await client.next()]
     assert events[0].data["title"] == "found in the poll that lets them in"
+
+
+async def test_a_client_whose_connection_fails_while_it_is_let_in_concerns_nobody_else(serve: Serve, connect: Any):
+    belfry = await serve()
+    client = await belfry.live()
+
+    async def fails(message: Any) -> None:
+        raise OSError("a fault of the test")
+
+    belfry.relay.attach(Stream("u1", fails, 10_000), None)
+    await eventually(lambda: not belfry.relay._waiting)
+    await send(await connect(), "for everybody else")
+    assert await client.titles(1) == ["for everybody else"]
+    assert belfry.relay.load == 1
 
 
 async def test_a_client_that_stops_reading_is_cut_off_and_delays_nobody(serve: Serve, connect: Any):
