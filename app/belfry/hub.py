@@ -256,6 +256,10 @@ class Hub:
 
     # --- dispatch --------------------------------------------------------------------------------------------
 
+    def expects(self, row: Row) -> bool:
+        """Whether somebody is here to whom the row may belong, unless membership changes just before it."""
+        return row.recipient in self._by_recipient if row.recipient is not None else row.topic in self._by_topic
+
     async def dispatch(self, rows: list[tuple[Row, bytes]], skipped: frozenset[Stream] = frozenset()) -> None:
         """Write the rows of one poll, each with its `id:` line, to their streams: one write for each stream.
 

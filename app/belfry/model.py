@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 EVERYONE = "*"
 """The topic of all recipients."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A notification or a change as a poll found it."""
+class Row(NamedTuple):
+    """A notification or a change as a poll found it. A tuple, because thousands are made in a second."""
 
     id: int
     recipient: str | None

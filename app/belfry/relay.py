@@ -224,11 +224,11 @@ class Relay:
         plan = self.tracker.plan(began, page=self._config.page_rows, everything=self._probe_everything)
         async with asyncio.timeout(QUERY_SECONDS):
             snapshot = await self._read(connection, plan, arrivals)
-        fresh = self._see(plan, snapshot)
-        self.bell.polled(len(fresh), rung=rung, began=began, ended=self._now())
+        count, fresh = self._see(plan, snapshot)
+        self.bell.polled(count, rung=rung, began=began, ended=self._now())
         await self._dispatch(before, fresh)
         self._let_in(arrivals, plan, snapshot)
-        return len(fresh)
+        return count
 
     async def _read(self, connection: queries.Connection, plan: Plan, arrivals: Iterable[Stream]) -> Snapshot:
         """The poll alone, or, when somebody waits, with all that letting them in needs: one snapshot for both."""
@@ -247,18 +247,27 @@ class Relay:
         newest = await queries.newest(connection) if found.full else 0
         return Snapshot(found, newest, state, members)
 
-    def _see(self, plan: Plan, snapshot: Snapshot) -> list[tuple[Row, bytes]]:
-        """Take note of the rows, each with the cursor after it, and bury the gaps that this poll proved dead."""
+    def _see(self, plan: Plan, snapshot: Snapshot) -> tuple[int, list[tuple[Row, bytes]]]:
+        """Take note of the rows, and bury the gaps that this poll proved dead.
+
+        Returns how many were new, and those that may concern somebody here, each with the cursor after it: to write
+        that costs more than all the rest, and most rows are for people who are not connected.
+        """
+        count = 0
         fresh: list[tuple[Row, bytes]] = []
+        moving = any(row.verb is not None for row in snapshot.found.rows)
         for row in snapshot.found.rows:
             if self.tracker.see(row.id):
-                fresh.append((row, sse.id_line(self.tracker.text(self.epoch))))
+                count += 1
                 self._recent.add(row)
-                self._newest = row if self._newest is None or row.id > self._newest.id else self._newest
+                if self._newest is None or row.id > self._newest.id:
+                    self._newest = row
+                if moving or self.hub.expects(row):
+                    fresh.append((row, sse.id_line(self.tracker.text(self.epoch))))
         for probe, covered in zip(plan.probes, snapshot.found.covered, strict=True):
             self.tracker.finish(probe, covered)
         self.tracker.raise_head(snapshot.newest)
-        return fresh
+        return count, fresh
 
     async def _dispatch(self, before: Cursor, fresh: list[tuple[Row, bytes]]) -> None:
         """Hand the rows to the streams. Whoever joined a topic late is replayed what it is owed of it."""
