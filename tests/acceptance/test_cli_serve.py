@@ -100,21 +100,21 @@ def test_development_mode_with_a_database_installs_the_schema_itself(tmp_path: P
 
 
 @pytest.mark.timeout(120)
-def test_development_mode_brings_its_own_postgres(tmp_path: Path) -> None:
-    walk_through(tmp_path)
+def test_development_mode_brings_its_own_postgres(project: Path) -> None:
+    walk_through(project)
 
 
-def test_a_signal_while_development_mode_starts_leaves_nothing_running(tmp_path: Path) -> None:
+def test_a_signal_while_development_mode_starts_leaves_nothing_running(project: Path) -> None:
     process = subprocess.Popen(
         [*BELFRY, "serve", "--dev", "--port", str(free_port())],
-        cwd=tmp_path,
+        cwd=project,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        until(lambda: (tmp_path / ".belfry" / "secret").exists())
+        until(lambda: (project / ".belfry" / "secret").exists())
         process.terminate()
         out, err = process.communicate(timeout=20)
     finally:
@@ -122,7 +122,7 @@ def test_a_signal_while_development_mode_starts_leaves_nothing_running(tmp_path:
     assert process.returncode == 0, err
     assert out == ""
     assert "Traceback" not in err
-    assert not postgres_of(tmp_path)
+    assert not postgres_of(project)
 
 
 def postgres_of(directory: Path) -> list[str]:

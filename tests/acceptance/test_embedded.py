@@ -12,7 +12,6 @@ import stat
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,13 +68,10 @@ def owner(directory: Path, user: str | None = None, python: str = sys.executable
 
 
 @pytest.fixture
-def directory() -> Iterator[Path]:
-    """Where `.belfry/` is made; the server's user can reach it, unlike pytest's own directories."""
-    project = Path(tempfile.mkdtemp(prefix="belfry-test-"))
-    project.chmod(0o755)
+def directory(project: Path) -> Iterator[Path]:
+    """The `.belfry/` of a project; its server is gone in the end."""
     yield project / ".belfry"
     until(lambda: postmaster(project / ".belfry") is None, SECONDS)
-    shutil.rmtree(project)
 
 
 def postmaster(directory: Path) -> int | None:
@@ -85,6 +81,11 @@ def postmaster(directory: Path) -> int | None:
     except (OSError, IndexError, ValueError):
         return None
     return pid if exists(pid) else None
+
+
+def executable(pid: int | None) -> Path:
+    """What a process runs."""
+    return Path(f"/proc/{pid}/exe").readlink()
 
 
 def write(url: str, value: int) -> None:
@@ -288,7 +289,7 @@ async def test_binaries_that_its_user_cannot_reach_are_copied_for_it_and_anew_wh
     copies = directory / "postgres-binaries"
     async with embedded.running(directory) as url:
         await asyncio.to_thread(write, url, 1)
-        assert os.readlink(f"/proc/{postmaster(directory)}/exe").startswith(str(copies))
+        assert executable(postmaster(directory)).is_relative_to(copies)
     copy = next(copies.rglob("bin/postgres"))
     assert copies.stat().st_uid == copy.stat().st_uid == 0
     copy.write_bytes(b"of an older package")
