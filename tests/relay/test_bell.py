@@ -272,6 +272,7 @@ async def test_a_fault_of_the_loop_does_not_leave_the_bell_held_twice(
     serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
 ):
     belfry = await serve()
+    await belfry.live()
     writer = await connect()
     await belfry.asleep()
     dispatch, failed = belfry.relay.hub.dispatch, asyncio.Event()

@@ -141,7 +141,7 @@ async def test_who_waits_to_be_let_in_at_a_fault_of_the_loop_is_not_forgotten(
     belfry = await serve()
     writer = await connect()
     start = await send(writer, "before")
-    await belfry.caught_up(start)
+    other = await belfry.live("u2")  # so that there is somebody to dispatch to
     dispatch, poll = belfry.relay.hub.dispatch, belfry.relay._poll
 
     async def fails_once(*arguments: Any) -> None:
@@ -157,6 +157,7 @@ async def test_who_waits_to_be_let_in_at_a_fault_of_the_loop_is_not_forgotten(
 
     monkeypatch.setattr(belfry.relay, "_poll", polls_with_somebody_waiting)
     client = await belfry.open(cursor=str(start))
+    assert [event.name for event in await other.rest()] == ["goodbye"]  # the fault has happened
     events = [await client.next(seconds=5)]
     if events[0].name == "goodbye":  # sent away to resume is as good as let in
         client = await belfry.open(cursor=str(start))
