@@ -228,7 +228,7 @@ async def test_in_mode_poll_nobody_rings_and_a_transaction_can_be_prepared(serve
     await belfry.asleep()
     await wake_mode(writer, "poll")
     await eventually(lambda: not belfry.relay.bell.asleep and not belfry.relay.bell.armed)
-    assert not await value(writer, WOULD_RING)
+    await eventually_is(writer, False, WOULD_RING, seconds=2)
     await send(writer, "polled")
     assert await client.titles(1) == ["polled"]
     if await value(writer, "SHOW max_prepared_transactions") == "0":

@@ -141,7 +141,7 @@ async def test_who_waits_to_be_let_in_at_a_fault_of_the_loop_is_not_forgotten(
     belfry = await serve()
     writer = await connect()
     start = await send(writer, "before")
-    other = await belfry.live("u2")  # so that there is somebody to dispatch to
+    other = await belfry.live()  # so that there is somebody to dispatch to
     dispatch, poll = belfry.relay.hub.dispatch, belfry.relay._poll
 
     async def fails_once(*arguments: Any) -> None:
