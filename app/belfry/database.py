@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from belfry import errors
 
 Pool = AsyncConnectionPool[Any]
 
 CONNECT_SECONDS = 5
+POOL_SECONDS = 10
+RETRY_SECONDS = 0.25
 
 _SETTINGS: dict[str, Any] = {
     "autocommit": True,
@@ -25,20 +29,23 @@ _SETTINGS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 6000,
 }
-_BY_STATE: dict[str, type[errors.DatabaseError]] = {
-    "28P01": errors.WrongPassword,
-    "28000": errors.WrongPassword,
-    "3D000": errors.DatabaseMissing,
-    "42501": errors.NotPermitted,
-}
+# libpq tells the SQLSTATE of a refused connection to nobody, only the server's words (English unless lc_messages says
+# otherwise; then the words themselves are passed on).
+_BY_WORDS: tuple[tuple[str, type[errors.DatabaseError]], ...] = (
+    (r"password authentication failed|no password supplied|pg_hba\.conf", errors.WrongPassword),
+    (r'role ".*" (does not exist|is not permitted to log in)', errors.WrongPassword),
+    (r'database ".*" does not exist', errors.DatabaseMissing),
+    (r"too many (clients|connections)|remaining connection slots", errors.TooManyConnections),
+    (r"permission denied for database", errors.NotPermitted),
+)
 
 
 async def open_pool(url: str, *, application_name: str, min_size: int, max_size: int) -> Pool:
-    """A pool whose first connection stands.
+    """A pool whose first connection stands, and which is back within a second of a server that was away.
 
-    A failed attempt to reconnect is given up at once (`reconnect_timeout=0`) and made anew by whoever asks next: so
-    the pool is back within about a second of the server, where its own back-off would double to minutes.
-    Raises DatabaseUnavailable, WrongPassword, DatabaseMissing.
+    The pool's own back-off doubles from one second without a limit that could be set, so it is not used: a failed
+    attempt is given up at once (`reconnect_timeout=0`), and made anew while somebody waits.
+    Raises DatabaseUnavailable, WrongPassword, DatabaseMissing, TooManyConnections.
     """
     connection = await direct_connection(url, application_name=application_name)
     await connection.close()
@@ -48,16 +55,26 @@ async def open_pool(url: str, *, application_name: str, min_size: int, max_size:
         max_size=max_size,
         open=False,
         name=application_name,
+        timeout=POOL_SECONDS,
         reconnect_timeout=0,
+        reconnect_failed=_try_again,
         kwargs={**_SETTINGS, "application_name": application_name},
     )
     with translated():
-        await pool.open(wait=True, timeout=CONNECT_SECONDS * 2)
+        await pool.open(wait=True, timeout=POOL_SECONDS)
     return pool
 
 
+async def _try_again(pool: Pool) -> None:
+    """Ask on behalf of those who wait: after an attempt was given up the pool makes none until somebody asks."""
+    await asyncio.sleep(RETRY_SECONDS)
+    if pool.get_stats().get("requests_waiting"):
+        with suppress(PoolTimeout, PoolClosed):
+            await pool.putconn(await pool.getconn(timeout=RETRY_SECONDS))
+
+
 async def direct_connection(url: str, *, application_name: str) -> psycopg.AsyncConnection[Any]:
-    """One autocommit connection. Raises DatabaseUnavailable, WrongPassword, DatabaseMissing."""
+    """One autocommit connection. Raises DatabaseUnavailable, WrongPassword, DatabaseMissing, TooManyConnections."""
     with translated():
         return await psycopg.AsyncConnection.connect(url, application_name=application_name, **_SETTINGS)
 
@@ -74,11 +91,14 @@ def translated() -> Generator[None]:
 
 
 def _told(error: BaseException) -> errors.DatabaseError:
-    state = error.sqlstate if isinstance(error, psycopg.Error) else None
-    text = str(error)
-    kind = _BY_STATE.get(state or "")
-    if (kind is None and "password authentication failed" in text) or "no password supplied" in text:
-        kind = errors.WrongPassword
-    if kind is None and "does not exist" in text and "database" in text:
-        kind = errors.DatabaseMissing
-    return (kind or errors.DatabaseUnavailable)()
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return errors.NotPermitted()
+    lines = str(error).splitlines() or [""]
+    words = lines[0].rpartition(" failed: ")[2].removeprefix("FATAL:").strip()
+    for pattern, kind in _BY_WORDS:
+        if re.search(pattern, words):
+            return kind()
+    return errors.DatabaseUnavailable(
+        f"Postgres does not answer ({words or type(error).__name__}): check that it runs and that BELFRY_DATABASE_URL "
+        f"names its host and port."
+    )

@@ -98,6 +98,10 @@ class WrongPassword(DatabaseError):
     """Postgres refused the user or the password: correct them in BELFRY_DATABASE_URL."""
 
 
+class TooManyConnections(DatabaseError):
+    """Postgres takes no more connections: close some, or raise max_connections or the limit of the role."""
+
+
 class NotPermitted(DatabaseError):
     """The database role lacks a right: grant it belfry_sender (to send) or belfry_relay (to serve)."""
 

@@ -127,7 +127,15 @@ def test_a_server_in_development_mode_does_not_leak_it_on_sigterm(directory: Pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
-def test_it_ends_when_its_owner_is_killed_and_the_next_start_finds_every_row(directory: Path) -> None:
+def test_it_ends_by_itself_when_its_owner_is_killed(directory: Path) -> None:
+    with owner(directory) as one:
+        pid = postmaster(directory)
+        assert pid
+        one.end(signal.SIGKILL)
+        until(lambda: not exists(pid))
+
+
+def test_a_start_right_after_its_owner_was_killed_finds_every_row(directory: Path) -> None:
     with owner(directory) as one:
         write(one.url, 1)
         one.end(signal.SIGKILL)
