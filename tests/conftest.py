@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from pathlib import Path
@@ -26,6 +27,11 @@ SETTINGS = {"max_prepared_transactions": "200", "shared_buffers": "128MB"}
 numbers = itertools.count(1)
 
 Connect = Callable[..., Awaitable[psycopg.AsyncConnection[Any]]]
+
+
+def pytest_configure() -> None:
+    """A SIGTERM ends the run as Ctrl-C does, so that no server is left behind."""
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
 
 
 def admin(server: Cluster, statement: str, *names: str) -> None:

@@ -36,9 +36,7 @@ def second() -> Path | None:
     """A server of another major than the default one."""
     default = major(binaries())
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), reverse=True)
-    candidates = [path.parent for path in installed]
-    if embedded := embedded_binaries():
-        candidates.append(embedded)
+    candidates = [*(path.parent for path in installed), *embedded_binaries()]
     return next((each for each in candidates if major(each) != default), None)
 
 

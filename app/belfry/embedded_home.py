@@ -78,7 +78,7 @@ def find(directory: Path) -> Home:
     base = directory / "postgres"
     account = None
     if os.geteuid() == 0:
-        if _reachable(directory.parent):
+        if reachable(directory.parent):
             directory.chmod(0o711)  # our own; its files are readable by their owner alone
         else:
             base = _elsewhere("/var/tmp", directory)
@@ -112,7 +112,7 @@ def _sockets(base: Path, directory: Path, account: Account | None) -> Path:
     return sockets
 
 
-def _reachable(path: Path) -> bool:
+def reachable(path: Path) -> bool:
     """Whether everybody may pass through all directories down to the path."""
     return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
 
@@ -162,7 +162,7 @@ def binaries(home: Home) -> Binaries:
 
     Raises EmbeddedMissing where there is none, EmbeddedFailed where the data are of another major version.
     """
-    servers = {_major(path): path for path in _installed()}
+    servers = {_major(path): path for path in installed()}
     if not servers:
         raise errors.EmbeddedMissing()
     version = home.data / "PG_VERSION"
@@ -174,12 +174,13 @@ def binaries(home: Home) -> Binaries:
             f"directory to begin anew, or move the data with pg_dump of a server of version {major}."
         )
     root = servers[major]
-    if home.account is not None and not _reachable(root):
-        root = _copied(root, home.base.with_name(home.base.name + "-binaries"))
+    if home.account is not None and not reachable(root):
+        root = copied(root, home.base.with_name(home.base.name + "-binaries"))
     return Binaries(major, root)
 
 
-def _installed() -> list[Path]:
+def installed() -> list[Path]:
+    """The servers of the package, each a directory with bin/, lib/ and share/."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         return []
@@ -191,7 +192,7 @@ def _major(root: Path) -> str:
     return told.stdout.split()[2].partition(".")[0]
 
 
-def _copied(root: Path, target: Path) -> Path:
+def copied(root: Path, target: Path) -> Path:
     """The binaries where everybody can read them, ours alone to write; copied anew when the package has changed."""
     own(target, None)
     target.chmod(0o755)

@@ -293,7 +293,7 @@ def test_for_root_it_runs_as_another_user_and_opens_no_directory_of_others(tmp_p
 async def test_binaries_that_its_user_cannot_reach_are_copied_for_it_and_anew_when_they_change(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded_home, "_reachable", lambda path: path == directory.parent)
+    monkeypatch.setattr(embedded_home, "reachable", lambda path: path == directory.parent)
     copies = directory / "postgres-binaries"
     async with embedded.running(directory) as url:
         await asyncio.to_thread(write, url, 1)
