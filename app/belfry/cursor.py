@@ -74,11 +74,16 @@ def union(*parts: Iterable[Range]) -> tuple[Range, ...]:
 def subtract(ranges: Iterable[Range], holes: Sequence[Range]) -> tuple[Range, ...]:
     """The ids of the ascending `ranges` that are in none of the ascending `holes`."""
     out: list[Range] = []
+    index = 0
     for lo, hi in ranges:
-        for hole_lo, hole_hi in clip(holes, lo, hi):
-            if hole_lo > lo:
-                out.append((lo, hole_lo - 1))
-            lo = hole_hi + 1
+        while index < len(holes) and holes[index][1] < lo:
+            index += 1
+        at = index
+        while at < len(holes) and holes[at][0] <= hi:
+            if holes[at][0] > lo:
+                out.append((lo, holes[at][0] - 1))
+            lo = holes[at][1] + 1
+            at += 1
         if lo <= hi:
             out.append((lo, hi))
     return tuple(out)

@@ -11,7 +11,7 @@ import random
 from collections import deque
 
 BUSY_READS_PER_SECOND = 50
-BUSY_WINDOW_SECONDS = 0.2
+BUSY_READS = 4  # few, because until the bell is disarmed every commit waits its turn to ring
 POLL_SECONDS = 0.005
 BUSY_POLL_SECONDS = 0.010
 BUSY_POLL_ROWS = 10
@@ -34,7 +34,7 @@ class Doorbell:
         self._poll_ended_at = 0.0
         self._poll_seconds = 0.0
         self._poll_rows = 0
-        self._rung: deque[float] = deque()
+        self._rung: deque[float] = deque(maxlen=BUSY_READS)
 
     def connected(self, now: float) -> None:
         """A new connection holds no lock."""
@@ -68,10 +68,9 @@ class Doorbell:
             self._confirming, self.asleep = False, True
 
     def overrun(self, now: float) -> bool:
-        """Whether rows come faster than sleeping is worth."""
-        while self._rung and self._rung[0] < now - BUSY_WINDOW_SECONDS:
-            self._rung.popleft()
-        return self.asleep and len(self._rung) > BUSY_READS_PER_SECOND * BUSY_WINDOW_SECONDS
+        """Whether rows come faster than sleeping is worth: the last few wakes that found some lie close together."""
+        busy = len(self._rung) == BUSY_READS and now - self._rung[0] < (BUSY_READS - 1) / BUSY_READS_PER_SECOND
+        return self.asleep and busy
 
     def wake_up(self, now: float) -> None:
         """Poll from now on."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 
 EVERYONE = "*"
@@ -19,8 +18,8 @@ class Row(NamedTuple):
     tenant: str
     verb: str | None  # None: a notification
     payload: bytes | None  # the frame from `data:` (or `event:`) on; None: expired, there is nothing to send
-    created_at: datetime
-    expires_at: datetime | None = None
+    created_at: str  # as Postgres writes it: a timestamp may be infinite, which Python's may not
+    expires_at: float | None = None  # Unix seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,15 @@ CHANNEL: Final = "belfry"
 # --- rows as frames: Postgres builds the JSON, Python never parses it ----------------------------------------
 
 _NOTIFICATION: LiteralString = """
-    n.id, n.recipient, n.topic, n.tenant, NULL::text AS verb, n.created_at, n.expires_at,
+    n.id, n.recipient, n.topic, n.tenant, NULL::text AS verb, n.created_at::text,
+    extract(epoch FROM n.expires_at)::float8 AS expires_at,
     CASE WHEN n.expires_at IS NULL OR n.expires_at > now() THEN convert_to(row_to_json((
         SELECT frame FROM (SELECT n.id, n.recipient, n.topic, n.tenant, n.kind, n.title, n.body, n.action_url,
             n.actions, n.data, n.actor, n.tags, n.severity, n.created_at) AS frame))::text, 'UTF8')
     END AS payload
 """
 _CHANGE: LiteralString = """
-    c.id, c.recipient, c.topic, ''::text AS tenant, c.verb, c.created_at, NULL::timestamptz AS expires_at,
+    c.id, c.recipient, c.topic, ''::text AS tenant, c.verb, c.created_at::text, NULL::float8 AS expires_at,
     convert_to(row_to_json((
         SELECT frame FROM (SELECT c.id, c.verb, c.topic) AS frame))::text, 'UTF8') AS payload
 """
@@ -201,11 +202,11 @@ async def new_epoch(connection: Connection, expected: str) -> str:
     return (await cursor.fetchall())[0][0]
 
 
-async def created_at(connection: Connection, position: int) -> Any:
+async def created_at(connection: Connection, position: int) -> str | None:
     """When the row of that id was made, or None when it is gone."""
     cursor = await connection.execute(
-        "SELECT created_at FROM belfry.notification WHERE id = %(id)s"
-        " UNION ALL SELECT created_at FROM belfry.change WHERE id = %(id)s",
+        "SELECT created_at::text FROM belfry.notification WHERE id = %(id)s"
+        " UNION ALL SELECT created_at::text FROM belfry.change WHERE id = %(id)s",
         {"id": position},
     )
     found = await cursor.fetchall()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -137,7 +137,7 @@ class Replay:
 
     def _frames(self, stream: Stream, rows: Iterable[Row], client: Cursor, seen: Cursor) -> list[bytes]:
         """The stream's own of the rows, each after the client's cursor of that moment; what has expired is left out."""
-        now = datetime.now(UTC)
+        now = time.time()
         return [
             sse.id_line(str(after_replayed(client, seen, row.id))) + row.payload
             for row in rows

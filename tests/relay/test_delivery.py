@@ -324,6 +324,15 @@ async def test_what_has_expired_is_not_sent(serve: Serve, connect: Any):
     assert [event.data.get("title") for event in await again.until("ready")] == ["end", None]
 
 
+async def test_a_notification_that_never_expires_is_delivered(serve: Serve, connect: Any):
+    """Python has no infinite time: one such row must not stop the poll of everybody."""
+    client = await (await serve()).live()
+    writer = await connect()
+    await writer.execute("SELECT belfry.send('u1', 'test', 'for ever', expires_at => 'infinity')")
+    await send(writer, "end")
+    assert await client.titles(2) == ["for ever", "end"]
+
+
 async def test_what_has_expired_since_it_was_sent_is_not_replayed(serve: Serve, connect: Any):
     belfry = await serve()
     writer = await connect()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from belfry import sse
 from belfry.hub import Hub, Phase, Stream
 from belfry.model import Row, Stay
 
-NOW = datetime.now(UTC)
+NOW = "2026-11-23 06:00:00+00"
 Dispatched = tuple[Row, bytes]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
 
 import pytest
 
@@ -11,7 +10,7 @@ from belfry.cursor import Cursor, Tracker, union
 from belfry.model import Row
 from belfry.recent import MAX_BASE_GAPS, Recent
 
-NOW = datetime.now(UTC)
+NOW = "2026-11-23 06:00:00+00"
 
 
 def row(number: int, size: int = 10) -> Row:
