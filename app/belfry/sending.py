@@ -72,5 +72,5 @@ def _refusal(error: psycopg.Error) -> Exception:
     if not (state.startswith("BF") or state in ("22007", "22008", "22P02", "22P05", "22021", "23514")):
         return error
     parts = [error.diag.message_primary, error.diag.message_detail, error.diag.message_hint]
-    text = "; ".join(part for part in parts if part) or str(error)
+    text = " ".join(f"{part.rstrip('.')}." for part in parts if part) or str(error)
     return errors.PayloadTooLarge(text) if state == "BF004" else errors.Unprocessable(text)

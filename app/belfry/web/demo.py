@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
 from belfry import auth, config, errors
+from belfry.config import hide_password
 
 TTL_SECONDS = 3600
 KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -41,7 +42,13 @@ async def session(
         "ticket": auth.mint(config, recipient, TTL_SECONDS, ticket=True),
         "api_key": dev_api_key,
         "cursor": None,
+        "database_url": _shown(config.database_url),
     }
+
+
+def _shown(url: str | None) -> str | None:
+    """The database's URL for the page's examples, unless it holds a password."""
+    return url if url and hide_password(url) == url else None
 
 
 def _file(name: str) -> Response[bytes]:
