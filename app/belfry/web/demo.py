@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
 from belfry import auth, config, errors
-from belfry.config import hide_password
+from belfry.logs import redact
 
 TTL_SECONDS = 3600
 KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -48,7 +48,7 @@ async def session(
 
 def _shown(url: str | None) -> str | None:
     """The database's URL for the page's examples, unless it holds a password."""
-    return url if url and hide_password(url) == url else None
+    return url if url and redact(url) == url else None
 
 
 def _file(name: str) -> Response[bytes]:
