@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,13 @@ from belfry import embedded, embedded_home, errors
 pytest.importorskip(embedded_home.PACKAGE)
 OWNER = Path(__file__).with_name("embedded_owner.py")
 SOURCES = [str(Path(module.__file__ or "").parent.parent) for module in (embedded, psycopg)]
-ENVIRONMENT = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(SOURCES), "PYTHONDONTWRITEBYTECODE": "1"}
+ENVIRONMENT = {
+    "PATH": os.defpath,
+    "PYTHONPATH": os.pathsep.join(SOURCES),
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "TMPDIR": tempfile.gettempdir(),
+    "PYTHONWARNINGS": "error",  # what is left open ends up on stderr
+}
 SECONDS = 30.0
 
 
@@ -43,6 +50,11 @@ class Owner:
         """Send a signal and wait for the end."""
         self.process.send_signal(number)
         return self.process.wait(SECONDS)
+
+    def said(self) -> list[str]:
+        """The lines on its stderr, after its end."""
+        assert self.process.stderr
+        return self.process.stderr.read().splitlines()
 
 
 @contextmanager
@@ -83,6 +95,11 @@ def postmaster(directory: Path) -> int | None:
     return pid if exists(pid) else None
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def executable(pid: int | None) -> Path:
     """What a process runs."""
     return Path(f"/proc/{pid}/exe").readlink()
@@ -113,8 +130,11 @@ def test_it_starts_in_seconds_keeps_its_data_and_is_gone_when_its_owner_is_told_
         write(one.url, 1)
         assert one.end() == 0
         assert not exists(pid)
+        assert one.said() == []
     with owner(directory) as again:
         assert kept(again.url) == [1]
+        assert again.end() == 0
+        assert again.said() == []
 
 
 def test_a_server_in_development_mode_does_not_leak_it_on_sigterm(directory: Path) -> None:
@@ -174,13 +194,31 @@ def test_a_crash_of_everything_loses_no_commit(directory: Path) -> None:
         pid = postmaster(directory)
         assert pid
         os.kill(one.process.pid, signal.SIGSTOP)  # so that it cleans up nothing
-        backends = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        for victim in (pid, *backends):
+        for victim in (pid, *children(pid)):
             os.kill(victim, signal.SIGKILL)
         one.end(signal.SIGKILL)
         assert (directory / "postgres/data/postmaster.pid").exists()
         with owner(directory) as again:
             assert kept(again.url) == [1]
+
+
+def test_data_that_were_half_made_when_everything_was_killed_are_made_anew(directory: Path) -> None:
+    unfinished = directory / "postgres/data.new"
+    first = subprocess.Popen([sys.executable, OWNER, directory], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        until((unfinished / "base").exists)
+        first.send_signal(signal.SIGSTOP)  # so that it cleans up nothing
+        (initdb,) = children(first.pid)
+        os.killpg(initdb, signal.SIGKILL)
+    finally:
+        first.kill()
+        first.communicate(timeout=SECONDS)
+    assert (unfinished / "base").is_dir()
+    assert not (directory / "postgres/data").exists()
+    with owner(directory) as again:
+        write(again.url, 1)
+        assert kept(again.url) == [1]
+        assert not unfinished.exists()
 
 
 def test_the_pid_of_a_stale_file_may_belong_to_somebody_else_by_now(directory: Path) -> None:
@@ -246,7 +284,7 @@ def interpreter_for(user: str) -> str:
     """A Python that this user can run belfry with."""
     version = sysconfig.get_python_version()
     for python in (sys.executable, f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"):
-        probe = [python, "-c", f"import psycopg, belfry.embedded, {embedded_home.PACKAGE}"]
+        probe = [python, "-c", "from belfry import embedded, embedded_home; assert embedded_home.installed()"]
         with contextlib.suppress(OSError):
             done = subprocess.run(probe, user=user, env=ENVIRONMENT, capture_output=True, check=False, cwd="/")
             if done.returncode == 0:
@@ -283,6 +321,7 @@ def test_for_root_it_runs_as_another_user_and_opens_no_directory_of_others(tmp_p
             assert stat.S_IMODE(home.base.stat().st_mode) == 0o700
             assert one.end() == 0
             assert not exists(pid)
+            assert one.said() == [f"the embedded Postgres keeps its data in {home.base}"]
         assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
     finally:
         shutil.rmtree(home.base)
@@ -363,7 +402,24 @@ def test_what_keeps_postgres_from_starting_is_told_in_its_own_words(directory: P
     assert "no_such_setting" in refusal(directory) or "configuration file" in refusal(directory)
 
 
-def test_without_the_package_the_line_says_what_to_install(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_home, "PACKAGE", "no_such_package")
-    with pytest.raises(errors.EmbeddedMissing, match=r"belfry\[embedded\]"):
-        embedded_home.binaries(embedded_home.find(directory))
+def test_without_the_package_the_line_says_what_to_install(directory: Path) -> None:
+    others = directory.parent / "packages"
+    others.mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.startswith(embedded_home.PACKAGE):
+            (others / path.name).symlink_to(path)
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "belfry", "serve", "--dev", "--port", "0"],  # -S: no packages but those
+        cwd=directory.parent,
+        env={"PATH": os.defpath, "PYTHONPATH": os.pathsep.join([SOURCES[0], str(others)])},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if "made a" not in line] == [
+        f"belfry: {errors.EmbeddedMissing().message}"
+    ]
+    assert "pip install 'belfry[embedded]'" in done.stderr
+    assert not postmaster(directory)
