@@ -134,7 +134,7 @@ print(json.dumps({
     "ours": sorted({m.__file__ for n, m in sys.modules.items() if n.partition(".")[0] == "belfry"}),
     "source": str(migrations.source()),
     "checksums": [each.checksum for each in migrations.load()],
-    "found": [each for each in sys.path if Path(each, "belfry").is_dir()],
+    "found": [each for each in sys.path if Path(each, "belfry", "__init__.py").is_file()],
 }))
 """
     told = json.loads(printed(project, installed, "-c", script))
