@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commandline import until
 
 
 @pytest.fixture
@@ -16,4 +17,9 @@ def project() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="belfry-test-"))
     path.chmod(0o755)
     yield path
-    shutil.rmtree(path)
+
+    def gone() -> bool:
+        shutil.rmtree(path, ignore_errors=True)  # a server on its way out still removes files of its own
+        return not path.exists()
+
+    until(gone)

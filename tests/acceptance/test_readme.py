@@ -70,19 +70,20 @@ def four_lines(running: subprocess.Popen[str]) -> list[str]:
 
 def postgres_below(directory: Path) -> list[str]:
     """The servers whose data lie below a directory."""
-    told = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in told.splitlines() if str(directory) in line and "postgres" in line and "make" not in line]
 
 
 @pytest.mark.timeout(INSTALL_SECONDS)
-def test_a_newcomers_minute(tmp_path: Path):
-    clone = tmp_path / "belfry"
+def test_a_newcomers_minute(project: Path):
+    clone = project / "belfry"
     subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
     port = free_port()
     with made(clone, port) as running:
         address, token, follow, send = four_lines(running)
         assert address == f"Belfry is at http://127.0.0.1:{port}/"
         assert "token" in token
+        assert postgres_below(clone)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
             assert b"Belfry" in page.read()
         with subprocess.Popen(
