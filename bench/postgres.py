@@ -27,6 +27,7 @@ from psycopg import sql
 from belfry import embedded_home
 
 ROOT = Path(__file__).resolve().parent.parent
+OLDEST = 14
 MIGRATIONS = ROOT / "sql" / "migrations"
 SETTINGS: Mapping[str, str] = {
     "max_connections": "300",
@@ -47,24 +48,24 @@ class PostgresProblem(Exception):
 
 
 def binaries() -> Path:
-    """Directory of the server binaries: the environment's, else the newest installed."""
+    """Directory of the server binaries: the environment's, else the first that is here."""
     if told := os.environ.get("BELFRY_TEST_POSTGRES_BIN"):
         return Path(told)
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: float(p.parts[-3]))
-    if installed:
-        return installed[-1].parent
-    if found := shutil.which("postgres"):
-        return Path(found).parent
-    if embedded := embedded_binaries():
-        return embedded[0]
+    for found in here():
+        return found
     raise PostgresProblem(
         "no PostgreSQL server found: install one, or set BELFRY_TEST_POSTGRES_BIN to its bin directory"
     )
 
 
-def embedded_binaries() -> list[Path]:
-    """The servers inside the package of the extra `embedded`, where it is installed, the newest first."""
-    return [root / "bin" for root in sorted(embedded_home.installed(), reverse=True)]
+def here() -> Generator[Path]:
+    """The servers of this machine that Belfry supports: installed, on the path, embedded; each the newest first."""
+    installed = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+    majors = {int(path.parts[-3]): path.parent for path in installed if path.parts[-3].isdecimal()}
+    yield from (majors[major] for major in sorted(majors, reverse=True) if major >= OLDEST)
+    if found := shutil.which("postgres"):
+        yield Path(found).parent
+    yield from (root / "bin" for root in sorted(embedded_home.installed(), reverse=True))
 
 
 def unprivileged() -> str | None:
@@ -99,7 +100,7 @@ class Cluster:
         self.own = True
         self._settings = {**SETTINGS, **(settings or {})}
         self._user = unprivileged()
-        self._bin = binaries()
+        self.bin = binaries()
         self._process: subprocess.Popen[bytes] | None = None
 
     def create(self) -> None:
@@ -107,11 +108,11 @@ class Cluster:
         self.directory.mkdir(parents=True, exist_ok=True)
         if self._user:
             shutil.chown(self.directory, self._user)
-            if not embedded_home.reachable(self._bin):  # a checkout that is root's alone, with the server inside
-                self._bin = embedded_home.copied(self._bin.parent, self.directory / "binaries") / "bin"
+            if not embedded_home.reachable(self.bin):  # a checkout that is root's alone, with the server inside
+                self.bin = embedded_home.copied(self.bin.parent, self.directory / "binaries") / "bin"
         arguments = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"]
         made = subprocess.run(
-            [self._bin / "initdb", *arguments, "-D", self.data],
+            [self.bin / "initdb", *arguments, "-D", self.data],
             user=self._user,
             cwd=self.directory,
             capture_output=True,
@@ -133,7 +134,7 @@ class Cluster:
         deadline = time.monotonic() + timeout
         while True:
             with (self.directory / "postgres.log").open("ab") as log:
-                command = [self._bin / "postgres", "-D", self.data]
+                command = [self.bin / "postgres", "-D", self.data]
                 self._process = subprocess.Popen(
                     command, user=self._user, cwd=self.directory, stdout=log, stderr=log, start_new_session=True
                 )
@@ -175,6 +176,17 @@ class Cluster:
     def url(self, dbname: str, user: str = "postgres") -> str:
         """TCP address of a database."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{dbname}"
+
+    @property
+    def superuser_url(self) -> str:
+        """Address of the database that is always there."""
+        return self.url("postgres")
+
+    @property
+    def version(self) -> int:
+        """The major version."""
+        with psycopg.connect(self.superuser_url) as connection:
+            return connection.info.server_version // 10_000
 
     @property
     def socket_host(self) -> str:

