@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Belfry needs Python 3.11 or newer: set PYTHON=python3.x"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 cannot make environments: install its venv module (Debian: apt install python3-venv)"; exit 1; }
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --no-deps --editable .
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
 run: install ## serve the demo on an embedded Postgres
@@ -78,4 +78,4 @@ bench-stop: install ## SIGTERM with a thousand streams; Postgres away for ten se
 	$(BIN)/python -m bench.stop
 
 clean: ## remove what was made
-	rm -rf $(VENV) .cache dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .cache dist .pytest_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
