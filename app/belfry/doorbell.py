@@ -13,8 +13,7 @@ from collections import deque
 BUSY_READS_PER_SECOND = 50
 BUSY_READS = 4  # few, because until the bell is disarmed every commit waits its turn to ring
 POLL_SECONDS = 0.005
-BUSY_POLL_SECONDS = 0.010
-BUSY_POLL_ROWS = 10
+BUSY_POLLS = ((100, 0.025), (10, 0.010))  # rows of the last poll, and the pause after it: more rows for each poll
 SLOW_POLL_SECONDS = (0.020, 0.050)
 QUIET_SECONDS = (0.100, 0.250)
 
@@ -49,8 +48,8 @@ class Doorbell:
             return 0.0
         if self._refused or self.wants_sleep(now):
             pause = random.uniform(*SLOW_POLL_SECONDS)
-        else:  # the more rows, the more of them one poll may fetch
-            pause = BUSY_POLL_SECONDS if self._poll_rows >= BUSY_POLL_ROWS else POLL_SECONDS
+        else:
+            pause = next((pause for rows, pause in BUSY_POLLS if self._poll_rows >= rows), POLL_SECONDS)
         return max(pause, 2 * self._poll_seconds)
 
     def earliest(self) -> float:

@@ -18,7 +18,7 @@ class Row(NamedTuple):
     tenant: str
     verb: str | None  # None: a notification
     payload: bytes | None  # the frame from `data:` (or `event:`) on; None: expired, there is nothing to send
-    created_at: str  # as Postgres writes it: a timestamp may be infinite, which Python's may not
+    created_at: bytes  # as Postgres sends it: quick, and a timestamp may be infinite, which Python's may not
     expires_at: float | None = None  # Unix seconds
 
 

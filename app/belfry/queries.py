@@ -22,7 +22,7 @@ CHANNEL: Final = "belfry"
 # --- rows as frames: Postgres builds the JSON, Python never parses it ----------------------------------------
 
 _NOTIFICATION: LiteralString = """
-    n.id, n.recipient, n.topic, n.tenant, NULL::text AS verb, n.created_at::text,
+    n.id, n.recipient, n.topic, n.tenant, NULL::text AS verb, timestamptz_send(n.created_at) AS created_at,
     extract(epoch FROM n.expires_at)::float8 AS expires_at,
     CASE WHEN n.expires_at IS NULL OR n.expires_at > now() THEN convert_to(row_to_json((
         SELECT frame FROM (SELECT n.id, n.recipient, n.topic, n.tenant, n.kind, n.title, n.body, n.action_url,
@@ -30,7 +30,8 @@ _NOTIFICATION: LiteralString = """
     END AS payload
 """
 _CHANGE: LiteralString = """
-    c.id, c.recipient, c.topic, ''::text AS tenant, c.verb, c.created_at::text, NULL::float8 AS expires_at,
+    c.id, c.recipient, c.topic, ''::text AS tenant, c.verb, timestamptz_send(c.created_at) AS created_at,
+    NULL::float8 AS expires_at,
     convert_to(row_to_json((
         SELECT frame FROM (SELECT c.id, c.verb, c.topic) AS frame))::text, 'UTF8') AS payload
 """
@@ -53,6 +54,10 @@ POLL: LiteralString = f"""
         (SELECT {_CHANGE}, 0 AS branch FROM belfry.change AS c
          WHERE c.id > %(head)s ORDER BY c.id LIMIT %(page)s)
         UNION ALL
+        SELECT {_NOTIFICATION}, 1 FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])
+        UNION ALL
+        SELECT {_CHANGE}, 1 FROM belfry.change AS c WHERE c.id = ANY (%(ids)s::bigint[])
+        UNION ALL
         SELECT late.*, 1 FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi) CROSS JOIN LATERAL (
             SELECT {_NOTIFICATION} FROM belfry.notification AS n
             WHERE n.id BETWEEN gap.lo AND gap.hi ORDER BY n.id LIMIT %(page)s) AS late
@@ -70,6 +75,7 @@ POLL: LiteralString = f"""
     ORDER BY id
 """
 _FRESH, _LATE = 0, 1  # branches of POLL that are cut to a page
+FEW_IDS = 8  # a gap of fewer ids is asked for by its ids: one scan for all such gaps, not one for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +93,14 @@ async def poll(connection: Connection, plan: Plan, page: int) -> Found:
     Membership rows of wide ranges, and of those that are not probed, come whole: nobody who was removed from a topic
     gets a later row of it.
     """
+    few = [probe for probe in plan.probes if probe.hi - probe.lo < FEW_IDS]
+    many = [probe for probe in plan.probes if probe.hi - probe.lo >= FEW_IDS]
     parameters = {
         "head": plan.head,
         "page": page,
-        "los": [probe.lo for probe in plan.probes],
-        "his": [probe.hi for probe in plan.probes],
+        "ids": [each for probe in few for each in range(probe.lo, probe.hi + 1)],
+        "los": [probe.lo for probe in many],
+        "his": [probe.hi for probe in many],
         "wide_los": [lo for lo, _ in plan.wide],
         "wide_his": [hi for _, hi in plan.wide],
     }
@@ -202,11 +211,11 @@ async def new_epoch(connection: Connection, expected: str) -> str:
     return (await cursor.fetchall())[0][0]
 
 
-async def created_at(connection: Connection, position: int) -> str | None:
+async def created_at(connection: Connection, position: int) -> bytes | None:
     """When the row of that id was made, or None when it is gone."""
     cursor = await connection.execute(
-        "SELECT created_at::text FROM belfry.notification WHERE id = %(id)s"
-        " UNION ALL SELECT created_at::text FROM belfry.change WHERE id = %(id)s",
+        "SELECT timestamptz_send(created_at) FROM belfry.notification WHERE id = %(id)s"
+        " UNION ALL SELECT timestamptz_send(created_at) FROM belfry.change WHERE id = %(id)s",
         {"id": position},
     )
     found = await cursor.fetchall()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Iterable
 
 from belfry.cursor import Cursor, Range, Tracker, clip, replayable
 from belfry.model import Row
@@ -26,17 +27,17 @@ class Recent:
     def __len__(self) -> int:
         return len(self._arrived)
 
-    def add(self, row: Row) -> None:
-        """Keep a row; the oldest leave when rows or bytes pass their bound."""
-        self._arrived.append(row)
-        self._rows[row.id] = row
-        if self._ids and row.id < self._ids[-1]:
-            insort(self._ids, row.id)
-        else:
-            self._ids.append(row.id)
-        self._bytes += len(row.payload or b"")
-        while len(self._arrived) > self._max_rows or self._bytes > self._max_bytes:
-            self._evict()
+    def add(self, rows: Iterable[Row]) -> None:
+        """Keep the rows of a poll; the oldest leave when rows or bytes pass their bound."""
+        for row in rows:
+            self._arrived.append(row)
+            self._rows[row.id] = row
+            if self._ids and row.id < self._ids[-1]:
+                insort(self._ids, row.id)
+            else:
+                self._ids.append(row.id)
+            self._bytes += len(row.payload or b"")
+        self._evict()
 
     def rows(self, client: Cursor, seen: Cursor) -> list[Row] | None:
         """The rows that the relay has seen and the client has not, in id order.
@@ -59,11 +60,17 @@ class Recent:
             self._base = Tracker(self._base.head, alive)
 
     def _evict(self) -> None:
-        row = self._arrived.popleft()
-        del self._ids[bisect_left(self._ids, row.id)]
-        del self._rows[row.id]
-        self._bytes -= len(row.payload or b"")
-        self._base.see(row.id)
+        """Drop the oldest together, because the list of ids is moved up as a whole."""
+        gone: set[int] = set()
+        while len(self._arrived) > self._max_rows or self._bytes > self._max_bytes:
+            row = self._arrived.popleft()
+            del self._rows[row.id]
+            self._bytes -= len(row.payload or b"")
+            self._base.see(row.id)
+            gone.add(row.id)
+        if gone:
+            end = bisect_left(self._ids, max(gone) + 1)
+            self._ids[:end] = [each for each in self._ids[:end] if each not in gone]
 
     def _between(self, span: Range) -> list[Row]:
         first = bisect_left(self._ids, span[0])

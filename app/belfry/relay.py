@@ -253,21 +253,21 @@ class Relay:
         Returns how many were new, and those that may concern somebody here, each with the cursor after it: to write
         that costs more than all the rest, and most rows are for people who are not connected.
         """
-        count = 0
+        new: list[Row] = []
         fresh: list[tuple[Row, bytes]] = []
         moving = any(row.verb is not None for row in snapshot.found.rows)
         for row in snapshot.found.rows:
             if self.tracker.see(row.id):
-                count += 1
-                self._recent.add(row)
-                if self._newest is None or row.id > self._newest.id:
-                    self._newest = row
+                new.append(row)
                 if moving or self.hub.expects(row):
                     fresh.append((row, sse.id_line(self.tracker.text(self.epoch))))
+        self._recent.add(new)
+        if new and (self._newest is None or new[-1].id > self._newest.id):
+            self._newest = new[-1]
         for probe, covered in zip(plan.probes, snapshot.found.covered, strict=True):
             self.tracker.finish(probe, covered)
         self.tracker.raise_head(snapshot.newest)
-        return count, fresh
+        return len(new), fresh
 
     async def _dispatch(self, before: Cursor, fresh: list[tuple[Row, bytes]]) -> None:
         """Hand the rows to the streams. Whoever joined a topic late is replayed what it is owed of it."""

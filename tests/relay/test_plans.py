@@ -83,12 +83,13 @@ def assert_on_indexes(plan: dict[str, Any]) -> None:
 POLL_TYPES = {
     "head": "bigint",
     "page": "integer",
+    "ids": "bigint[]",
     "los": "bigint[]",
     "his": "bigint[]",
     "wide_los": "bigint[]",
     "wide_his": "bigint[]",
 }
-NOTHING = {"los": [], "his": [], "wide_los": [], "wide_his": []}
+NOTHING = {"ids": [], "los": [], "his": [], "wide_los": [], "wide_his": []}
 
 
 @pytest.mark.parametrize(
@@ -100,8 +101,9 @@ NOTHING = {"los": [], "his": [], "wide_los": [], "wide_his": []}
             {
                 **NOTHING,
                 "head": ROWS + 20_000,
-                "los": [10, 100, 5000, ROWS + 5],
-                "his": [10, 102, 5099, ROWS + 7],
+                "ids": [10, 100, 101, 102, ROWS + 5, ROWS + 6, ROWS + 7],
+                "los": [5000],
+                "his": [5099],
             },
             1 + 3 + 100 + 3,
             id="narrow gaps",

@@ -39,7 +39,7 @@ def test_its_answer_is_none_or_exactly_what_the_client_has_not_seen(max_rows: in
             number = dice.choice(choices)
             assert tracker.see(number)
             stored.add(number)
-            recent.add(row(number, dice.randint(0, 30)))
+            recent.add([row(number, dice.randint(0, 30))])
             cursors.append(tracker.cursor())
             if dice.random() < 0.2:
                 known = dice.choice(cursors)
@@ -57,13 +57,13 @@ def test_its_answer_is_none_or_exactly_what_the_client_has_not_seen(max_rows: in
 
 def test_a_client_that_has_seen_all_gets_an_empty_answer_and_no_query():
     recent = Recent(Cursor(5), max_rows=10, max_bytes=1000)
-    recent.add(row(6))
+    recent.add([row(6)])
     assert recent.rows(Cursor(6), Cursor(6)) == []
 
 
 def test_it_does_not_answer_for_what_came_before_it():
     recent = Recent(Cursor(5), max_rows=10, max_bytes=1000)
-    recent.add(row(6))
+    recent.add([row(6)])
     assert ids(recent.rows(Cursor(5), Cursor(6))) == [6]
     assert recent.rows(Cursor(4), Cursor(6)) is None
     assert recent.rows(Cursor(5, ((2, 2),)), Cursor(6)) is None
@@ -71,7 +71,7 @@ def test_it_does_not_answer_for_what_came_before_it():
 
 def test_a_row_that_was_in_a_gap_at_its_beginning_is_its_own():
     recent = Recent(Cursor(5, ((3, 3),)), max_rows=10, max_bytes=1000)
-    recent.add(row(3))
+    recent.add([row(3)])
     assert ids(recent.rows(Cursor(5, ((3, 3),)), Cursor(5))) == [3]
 
 
@@ -79,7 +79,7 @@ def test_a_row_that_was_in_a_gap_at_its_beginning_is_its_own():
 def test_the_oldest_leave_past_the_bound_and_are_not_answered_for(max_rows: int, max_bytes: int):
     recent = Recent(Cursor(0), max_rows=max_rows, max_bytes=max_bytes)
     for number in range(1, 11):
-        recent.add(row(number))
+        recent.add([row(number)])
     assert len(recent) == 3
     assert ids(recent.rows(Cursor(7), Cursor(10))) == [8, 9, 10]
     assert recent.rows(Cursor(6), Cursor(10)) is None
@@ -89,7 +89,7 @@ def test_tidying_never_makes_it_answer_wrongly():
     gaps = tuple((2 * number, 2 * number) for number in range(1, MAX_BASE_GAPS + 50))
     head = gaps[-1][1] + 1
     recent = Recent(Cursor(head, gaps), max_rows=10, max_bytes=1000)
-    recent.add(row(2))
+    recent.add([row(2)])
     recent.tidy(open_gaps=((4, 4),))
     assert ids(recent.rows(Cursor(head, ((2, 2), (4, 4))), Cursor(head))) == [2]
     assert recent.rows(Cursor(head, ((6, 6),)), Cursor(head)) is None
