@@ -136,13 +136,32 @@ class Cluster:
             with (self.directory / "postgres.log").open("ab") as log:
                 command = [self.bin / "postgres", "-D", self.data]
                 self._process = subprocess.Popen(
-                    command, user=self._user, cwd=self.directory, stdout=log, stderr=log, start_new_session=True
+                    command,
+                    user=self._user,
+                    cwd=self.directory,
+                    env=self._environment(),
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
             if self._answers(deadline):
                 return
             if time.monotonic() > deadline:
                 raise PostgresProblem(f"the server did not start; see {self.directory / 'postgres.log'}")
             time.sleep(0.1)
+
+    def _environment(self) -> dict[str, str]:
+        """The server's: with the shim that can make its flush slow, where a C compiler is at hand."""
+        shim, compiler = self.directory / "slow_flush.so", shutil.which("cc")
+        if compiler and not shim.exists():
+            source = Path(__file__).with_name("slow_flush.c")
+            subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", shim, source, "-ldl"], check=True)
+        preload = {"LD_PRELOAD": str(shim), "SLOW_FLUSH": str(self._slow)} if shim.exists() else {}
+        return {**os.environ, **preload}
+
+    @property
+    def _slow(self) -> Path:
+        return self.directory / "slow"
 
     def _answers(self, deadline: float) -> bool:
         assert self._process
@@ -194,16 +213,13 @@ class Cluster:
         return str(self.directory)
 
     def slow_flush(self, on: bool) -> None:
-        """Each flush of the log takes 2 ms longer, or not: `commit_delay` without a minimum of siblings."""
-        self.configure(commit_delay="2000" if on else "0", commit_siblings="0" if on else "5")
-
-    def configure(self, **settings: str) -> None:
-        """ALTER SYSTEM and reload."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as conn:
-            for name, value in settings.items():
-                conn.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
-            conn.execute("SELECT pg_reload_conf()")
-        time.sleep(0.2)
+        """Each flush of the log takes 2 ms longer, or not. Raises PostgresProblem without a C compiler."""
+        if not (self.directory / "slow_flush.so").exists():
+            raise PostgresProblem("the slow flush needs a C compiler as cc (Debian: gcc, libc6-dev)")
+        if on:
+            self._slow.touch()
+        else:
+            self._slow.unlink(missing_ok=True)
 
 
 class Given(Cluster):
@@ -221,8 +237,8 @@ class Given(Cluster):
     def socket_host(self) -> str:
         return self._host
 
-    def configure(self, **settings: str) -> None:
-        raise PostgresProblem("the settings of a given server are not ours to change")
+    def slow_flush(self, on: bool) -> None:
+        raise PostgresProblem("the flush of a given server is not ours to slow down")
 
     def kill(self) -> None:
         raise PostgresProblem("a given server is not ours to kill")
