@@ -46,17 +46,20 @@ def _row(found: tuple[Any, ...]) -> Row:
 
 # --- the poll ------------------------------------------------------------------------------------------------
 
-POLL: LiteralString = f"""
-    SELECT * FROM (
+_FRESH_ROWS: LiteralString = f"""
         (SELECT {_NOTIFICATION}, 0 AS branch FROM belfry.notification AS n
          WHERE n.id > %(head)s ORDER BY n.id LIMIT %(page)s)
         UNION ALL
         (SELECT {_CHANGE}, 0 AS branch FROM belfry.change AS c
          WHERE c.id > %(head)s ORDER BY c.id LIMIT %(page)s)
+"""
+_ROWS_BY_ID: LiteralString = f"""
         UNION ALL
         SELECT {_NOTIFICATION}, 1 FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])
         UNION ALL
         SELECT {_CHANGE}, 1 FROM belfry.change AS c WHERE c.id = ANY (%(ids)s::bigint[])
+"""
+_ROWS_OF_RANGES: LiteralString = f"""
         UNION ALL
         SELECT late.*, 1 FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi) CROSS JOIN LATERAL (
             SELECT {_NOTIFICATION} FROM belfry.notification AS n
@@ -65,15 +68,24 @@ POLL: LiteralString = f"""
         SELECT late.*, 1 FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi) CROSS JOIN LATERAL (
             SELECT {_CHANGE} FROM belfry.change AS c
             WHERE c.id BETWEEN gap.lo AND gap.hi ORDER BY c.id LIMIT %(page)s) AS late
+"""
+_MEMBERSHIPS: LiteralString = f"""
         UNION ALL
         SELECT moved.*, 2 FROM unnest(%(wide_los)s::bigint[], %(wide_his)s::bigint[]) AS gap (lo, hi)
         CROSS JOIN LATERAL (
             SELECT {_CHANGE} FROM belfry.change AS c
             WHERE c.id BETWEEN gap.lo AND gap.hi AND c.verb IN ('subscribed', 'unsubscribed')
             OFFSET 0) AS moved -- OFFSET 0: range by range, over the partial index
-    ) AS found
-    ORDER BY id
 """
+
+
+def poll_text(*, ids: bool, ranges: bool, wide: bool) -> LiteralString:
+    """The poll for what there is to probe: a branch that finds nothing to do costs 60 µs all the same."""
+    branches = _FRESH_ROWS + (_ROWS_BY_ID if ids else "") + (_ROWS_OF_RANGES if ranges else "")
+    return f"SELECT * FROM ({branches}{_MEMBERSHIPS if wide else ''}) AS found ORDER BY id"
+
+
+POLL: LiteralString = poll_text(ids=True, ranges=True, wide=True)
 _FRESH, _LATE = 0, 1  # branches of POLL that are cut to a page
 FEW_IDS = 8  # a gap of fewer ids is asked for by its ids: one scan for all such gaps, not one for each
 
@@ -105,7 +117,8 @@ async def poll(connection: Connection, plan: Plan, page: int) -> Found:
         "wide_his": [hi for _, hi in plan.wide],
     }
     async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-        await cursor.execute(POLL, parameters, prepare=True)
+        text = poll_text(ids=bool(few), ranges=bool(many), wide=bool(plan.wide))
+        await cursor.execute(text, parameters, prepare=True)
         found = await cursor.fetchall()
     rows = [_row(each[:-1]) for each in found]
     if len(rows) < page:
