@@ -1,0 +1,167 @@
+"""The example files of deploy/ in front of a real relay: the stream passes nginx, Caddy and HAProxy as it is."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from streams import Belfry, Client, Serve, eventually, send
+from streams import serve as serve  # the fixture
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+FIRST_BYTE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy: its example file, what in it is of another machine, and how it is started."""
+
+    program: str
+    file: str
+    changes: dict[str, str]
+    arguments: tuple[str, ...]
+
+    def written(self, directory: Path, port: int, relay: int) -> Path:
+        """The example, listening without TLS on `port` before the relay."""
+        text = (DEPLOY / self.file).read_text().replace("127.0.0.1:8080", f"127.0.0.1:{relay}")
+        for pattern, new in self.changes.items():
+            text, count = re.subn(pattern, new.format(port=port, directory=directory), text, flags=re.MULTILINE)
+            assert count, f"{self.file} has no {pattern}"
+        path = directory / self.file
+        path.write_text(text)
+        return path
+
+
+PROXIES = [
+    Proxy(
+        "nginx",
+        "nginx.conf",
+        {
+            r"^worker_processes auto;": "daemon off; worker_processes 1; pid {directory}/pid; error_log stderr;",
+            r"^worker_rlimit_nofile.*": "",
+            r"listen 443 ssl http2;": "listen 127.0.0.1:{port};",
+            r"^ *ssl_certificate.*\n": "",
+            r"allow 127.0.0.1;": "",
+        },
+        ("-c", "{path}"),
+    ),
+    Proxy(
+        "caddy",
+        "Caddyfile",
+        {r"\Anotifications.example.com|^notifications.example.com": "http://:{port}"},
+        ("run", "--adapter", "caddyfile", "--config", "{path}"),
+    ),
+    Proxy("haproxy", "haproxy.cfg", {r"bind :443 ssl.*": "bind 127.0.0.1:{port}"}, ("-db", "-f", "{path}")),
+]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@asynccontextmanager
+async def before(proxy: Proxy, relay: int, directory: Path) -> AsyncGenerator[int]:
+    """The proxy in front of the relay's port; yields its own."""
+    program, port = shutil.which(proxy.program), free_port()
+    if program is None:
+        pytest.skip(f"{proxy.program} is not installed (Debian: apt install {proxy.program})")
+    path = proxy.written(directory, port, relay)
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
+            [program, *(each.format(path=path) for each in proxy.arguments)],
+            stdout=log,
+            stderr=log,
+            env={"HOME": str(directory), "PATH": "/usr/bin:/bin"},
+        )
+    try:
+        await eventually(lambda: answers(port) or process.poll() is not None)
+        assert process.poll() is None, (directory / "log").read_text()
+        yield port
+    finally:
+        process.kill()  # none of them ends by itself while streams are open
+        process.wait(10)
+
+
+@pytest_asyncio.fixture(params=PROXIES, ids=lambda proxy: proxy.program)
+async def through(request: Any, serve: Serve, tmp_path: Path) -> AsyncGenerator[tuple[Belfry, int]]:
+    """A relay, and the port of the proxy in front of it."""
+    belfry = await serve(heartbeat_seconds=0.2)
+    async with before(request.param, belfry.port, tmp_path) as port:
+        yield belfry, port
+
+
+async def stream(belfry: Belfry, port: int, last_id: str | None = None) -> Client:
+    headers = {"authorization": f"Bearer {belfry.token()}"}
+    if last_id is not None:
+        headers["last-event-id"] = last_id
+    client = Client(port, "/v1/stream", headers, last_id=last_id or "")
+    belfry.clients.append(client)
+    return await client.open()
+
+
+async def test_the_first_byte_leaves_at_once_and_each_row_and_heartbeat_passes(
+    through: tuple[Belfry, int], connect: Any
+):
+    belfry, port = through
+    waited: list[float] = []
+    for _ in range(5):
+        began = time.monotonic()
+        await (await stream(belfry, port)).read_bytes(1)
+        waited.append(time.monotonic() - began)
+    assert statistics.median(waited) < FIRST_BYTE_SECONDS, waited
+    client, writer = await stream(belfry, port), await connect()
+    await client.until("ready")
+    await send(writer, "through a proxy")
+    assert await client.titles(1) == ["through a proxy"]
+    await client.until("heartbeat")
+
+
+async def test_a_client_resumes_through_the_proxy_with_what_it_missed(through: tuple[Belfry, int], connect: Any):
+    belfry, port = through
+    client, writer = await stream(belfry, port), await connect()
+    await client.until("ready")
+    await send(writer, "seen")
+    assert await client.titles(1) == ["seen"]
+    client.cut()
+    await send(writer, "missed")
+    again = await stream(belfry, port, last_id=client.last_id)
+    assert await again.titles(1) == ["missed"]
+    await eventually(lambda: len(belfry.relay.hub.streams) == 1)  # the proxy has told the relay of the cut
+
+
+async def test_a_drain_says_goodbye_through_the_proxy_and_ends_the_stream(through: tuple[Belfry, int]):
+    belfry, port = through
+    client = await stream(belfry, port)
+    await client.until("ready")
+    await belfry.relay.hub.drain(1.0)
+    last = (await client.rest())[-1]
+    assert (last.name, last.data) == ("goodbye", {"reason": "drain"})
+    assert last.retry
+
+
+async def test_what_is_for_the_platform_stays_inside(through: tuple[Belfry, int]):
+    _, port = through
+    async with httpx.AsyncClient() as http:
+        for path in ("/live", "/ready", "/metrics"):
+            answer = await http.get(f"http://127.0.0.1:{port}{path}")
+            assert answer.status_code in (403, 404), (path, answer.status_code)
