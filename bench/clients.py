@@ -112,9 +112,11 @@ class Client:
             self.seen.unsubscribed(change["id"], change["topic"])
 
 
-def make(recipients: Sequence[str], count: int, ports: Sequence[int], seed: int) -> list[Client]:
+def make(
+    recipients: Sequence[str], count: int, ports: Sequence[int], seed: int, kind: type[Client] = Client
+) -> list[Client]:
     """`count` clients, dealt over the recipients in turn."""
     return [
-        Client(Observed(recipients[n % len(recipients)]), ports, random.Random(f"{seed} client {n}"))
+        kind(Observed(recipients[n % len(recipients)]), ports, random.Random(f"{seed} client {n}"))
         for n in range(count)
     ]

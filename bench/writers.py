@@ -72,7 +72,9 @@ async def patient(url: str, name: str, until: float) -> AsyncGenerator[Connectio
     """A connection in autocommit, tried until it succeeds or time is up."""
     while True:
         try:
-            conn = await psycopg.AsyncConnection.connect(url, autocommit=True, application_name=name, connect_timeout=3)
+            conn = await psycopg.AsyncConnection.connect(
+                url, autocommit=True, application_name=name, connect_timeout=3, prepare_threshold=None
+            )
             break
         except psycopg.OperationalError:
             if time.monotonic() > until + 30:
