@@ -17,13 +17,16 @@ GRANT EXECUTE ON FUNCTION
     belfry.send, belfry.send_many, belfry.publish, belfry.broadcast, belfry.subscribe, belfry.unsubscribe,
     belfry.settle(), belfry.deposit, belfry.require_notification, belfry.require_recipient, belfry.require_topic
 TO belfry_sender;
+-- The inbox of any recipient, for the backend that knows who is asking.
+GRANT EXECUTE ON FUNCTION belfry.counts TO belfry_sender;
 
 -- A relay reads everything and writes only first contacts, what is settled, and epochs, by function.
 -- It is a member of belfry_sender too, for POST /v1/notifications.
 GRANT SELECT ON ALL TABLES IN SCHEMA belfry TO belfry_relay;
 GRANT SELECT ON SEQUENCE belfry.position TO belfry_relay;
 GRANT EXECUTE ON FUNCTION
-    belfry.contact, belfry.settle(bigint, text), belfry.ensure_epoch, belfry.new_epoch, belfry.last_position
+    belfry.contact, belfry.badges, belfry.settle(bigint, text), belfry.ensure_epoch, belfry.new_epoch,
+    belfry.last_position
 TO belfry_relay;
 
 -- A monitor sees how things stand and how much there is, and neither names nor contents.
@@ -32,5 +35,6 @@ GRANT SELECT (id, created_at) ON belfry.notification TO belfry_monitor;
 GRANT SELECT (id, verb, created_at) ON belfry.change TO belfry_monitor;
 GRANT SELECT (topic, since, until) ON belfry.subscription TO belfry_monitor;
 GRANT SELECT (since, created_at) ON belfry.inbox TO belfry_monitor;
+GRANT SELECT ON belfry.kind TO belfry_monitor;
 GRANT SELECT ON SEQUENCE belfry.position TO belfry_monitor;
 GRANT EXECUTE ON FUNCTION belfry.last_position TO belfry_monitor;

@@ -5,13 +5,7 @@ AS $$
 BEGIN
     -- In one order for all callers, so that two relays wait for each other and never in a circle.
     INSERT INTO belfry.inbox (recipient, since)
-    SELECT
-        wanted.recipient,
-        least(
-            (SELECT min(notification.id) FROM belfry.notification WHERE notification.recipient = wanted.recipient),
-            (SELECT min(subscription.since) FROM belfry.subscription
-             WHERE subscription.recipient = wanted.recipient),
-            belfry.last_position())
+    SELECT wanted.recipient, belfry.first_contact(wanted.recipient)
     FROM (SELECT DISTINCT named.recipient FROM unnest(contact.recipients) AS named (recipient)) AS wanted
     WHERE NOT EXISTS (SELECT FROM belfry.inbox WHERE inbox.recipient = wanted.recipient)
     ORDER BY wanted.recipient COLLATE "C"

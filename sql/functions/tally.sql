@@ -1,0 +1,54 @@
+CREATE OR REPLACE FUNCTION belfry.tally(
+    recipient text, tenant text, topics text[], head bigint, gaps int8multirange,
+    OUT unread bigint, OUT unseen bigint
+)
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan'
+AS $$
+DECLARE
+    box CONSTANT record := belfry.mailbox(tally.recipient);
+    -- Above it no watermark says anything; at or below it only receipts that contradict one are of interest.
+    ground CONSTANT bigint := greatest(box.read_through, box.archived_through);
+BEGIN
+    -- NOT IN, because it is hashed whatever the planner expects.
+    SELECT count(*), count(*) FILTER (WHERE NOT counted.seen) INTO unread, unseen
+    FROM (
+        SELECT CASE WHEN item.id > box.seen_through THEN item.id IN (
+                SELECT c.notification_id FROM belfry.receipt AS c
+                WHERE c.recipient = tally.recipient AND c.notification_id > ground AND c.seen_at < 'infinity')
+            ELSE item.id NOT IN (
+                SELECT c.notification_id FROM belfry.receipt AS c
+                WHERE c.recipient = tally.recipient AND c.notification_id > ground AND c.seen_at = 'infinity')
+            END AS seen
+        FROM belfry.audience(
+            tally.recipient, box.since, ground, coalesce(tally.head, 9223372036854775807), tally.topics) AS item
+        WHERE belfry.alive(item.ended_at, item.expires_at)
+            AND NOT belfry.muted(item.id, item.kind, box.kinds, box.ranges)
+            AND (tally.tenant IS NULL OR item.tenant = tally.tenant)
+            AND NOT item.id <@ tally.gaps
+            AND item.id NOT IN (
+                SELECT c.notification_id FROM belfry.receipt AS c
+                WHERE c.recipient = tally.recipient AND c.notification_id > ground
+                    AND (c.read_at < 'infinity' OR c.archived_at < 'infinity' OR c.snoozed_until > now()))
+        UNION ALL
+        SELECT coalesce(c.seen_at < 'infinity', n.id <= box.seen_through)
+        FROM belfry.receipt AS c JOIN belfry.notification AS n ON n.id = c.notification_id
+        WHERE c.recipient = tally.recipient AND c.notification_id <= ground
+            AND (c.read_at = 'infinity' OR c.archived_at = 'infinity')
+            AND coalesce(c.read_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
+            AND (c.read_at = 'infinity' OR n.id > box.read_through)
+            AND (c.archived_at = 'infinity' OR n.id > box.archived_through)
+            AND (c.snoozed_until IS NULL OR c.snoozed_until <= now())
+            AND belfry.alive(n.ended_at, n.expires_at)
+            AND NOT belfry.muted(n.id, n.kind, box.kinds, box.ranges)
+            AND (tally.tenant IS NULL OR n.tenant = tally.tenant)
+            AND (tally.head IS NULL OR n.id <= tally.head)
+            AND NOT n.id <@ tally.gaps
+            AND (n.recipient = tally.recipient OR EXISTS (
+                SELECT FROM belfry.stays(tally.recipient, box.since, tally.topics) AS stay
+                WHERE stay.topic = n.topic AND stay.since < n.id AND (stay.until IS NULL OR n.id < stay.until)))
+    ) AS counted;
+END
+$$;
+COMMENT ON FUNCTION belfry.tally(text, text, text[], bigint, int8multirange) IS
+    'Internal: counts what is unread, and of that what is unseen, up to the head and outside of the gaps, in the snapshot '
+    'of the calling statement. Reads what is above the watermarks, and the receipts that contradict them.';

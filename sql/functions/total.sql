@@ -1,0 +1,35 @@
+CREATE OR REPLACE FUNCTION belfry.total(recipient text, tenant text, topics text[], OUT total bigint)
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan'
+AS $$
+DECLARE
+    box CONSTANT record := belfry.mailbox(total.recipient);
+BEGIN
+    SELECT count(*) INTO total
+    FROM (
+        SELECT item.id
+        FROM belfry.audience(
+            total.recipient, box.since, box.archived_through, 9223372036854775807, total.topics) AS item
+        WHERE belfry.alive(item.ended_at, item.expires_at)
+            AND NOT belfry.muted(item.id, item.kind, box.kinds, box.ranges)
+            AND (total.tenant IS NULL OR item.tenant = total.tenant)
+            AND item.id NOT IN (
+                SELECT c.notification_id FROM belfry.receipt AS c
+                WHERE c.recipient = total.recipient AND c.notification_id > box.archived_through
+                    AND (c.archived_at < 'infinity' OR c.snoozed_until > now()))
+        UNION ALL
+        SELECT n.id
+        FROM belfry.receipt AS c JOIN belfry.notification AS n ON n.id = c.notification_id
+        WHERE c.recipient = total.recipient AND c.notification_id <= box.archived_through
+            AND c.archived_at = 'infinity'
+            AND (c.snoozed_until IS NULL OR c.snoozed_until <= now())
+            AND belfry.alive(n.ended_at, n.expires_at)
+            AND NOT belfry.muted(n.id, n.kind, box.kinds, box.ranges)
+            AND (total.tenant IS NULL OR n.tenant = total.tenant)
+            AND (n.recipient = total.recipient OR EXISTS (
+                SELECT FROM belfry.stays(total.recipient, box.since, total.topics) AS stay
+                WHERE stay.topic = n.topic AND stay.since < n.id AND (stay.until IS NULL OR n.id < stay.until)))
+    ) AS counted;
+END
+$$;
+COMMENT ON FUNCTION belfry.total(text, text, text[]) IS
+    'Internal: counts what is in the inbox, read or not, in the snapshot of the calling statement.';
