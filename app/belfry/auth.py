@@ -6,6 +6,7 @@ the algorithm of its own type. So a token "signed" with the text of a public key
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -33,6 +34,8 @@ MAX_NAME_CHARACTERS = 255
 MIN_RSA_BITS = 2048
 KEY_PREFIX = "bf_"
 TICKET = "ticket"
+NO_TENANT = "/"
+"""No tenant has this name: asked for one that the token does not allow."""
 
 _NAME = re.compile(r"[^/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}\Z")
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
@@ -46,6 +49,18 @@ class Credential:
     expires_at: float
     topics: frozenset[str] | None = None
     tenant: str | None = None
+
+    def narrowed(self, topics: Iterable[str] | None, tenant: str | None) -> Credential:
+        """The same person seeing less: what a request asks for, as far as the token allows it."""
+        asked = None if topics is None else frozenset(topics)
+        both = asked if self.topics is None else self.topics if asked is None else self.topics & asked
+        return dataclasses.replace(self, topics=both, tenant=_one_of(self.tenant, tenant))
+
+
+def _one_of(granted: str | None, asked: str | None) -> str | None:
+    """The tenant of the token; a request can only name the same one, any other has no rows."""
+    tenant = granted if asked is None else asked
+    return NO_TENANT if granted is not None and tenant != granted else tenant
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -141,8 +156,8 @@ def _credential(claims: Mapping[str, Any]) -> Credential:
         _refuse("sub", f"a recipient of 1 to {MAX_NAME_CHARACTERS} characters without `/` or control characters")
     if topics is not None and not _is_names(topics):
         _refuse("topics", "a list of topics")
-    if tenant is not None and not isinstance(tenant, str):
-        _refuse("tenant", "a text")
+    if tenant is not None and not (isinstance(tenant, str) and (tenant == "" or valid_name(tenant))):
+        _refuse("tenant", "the name of a tenant")
     return Credential(
         recipient=subject,
         expires_at=_expiry(claims),

@@ -175,6 +175,15 @@ class Config:
     max_stream_age_seconds: float = _setting(
         3600.0, _seconds(1, 604_800), "age at which a stream is asked to connect anew"
     )
+    ticket_seconds: float = _setting(
+        3600.0, _seconds(1, 604_800), "how long a ticket of POST /v1/tickets is good; never longer than its token"
+    )
+    key_requests_per_minute: int = _setting(
+        6000, _whole(0, 100_000_000), "requests that one worker takes of an API key in a minute; 0: without limit"
+    )
+    recipient_requests_per_minute: int = _setting(
+        600, _whole(0, 100_000_000), "the same of a recipient, streams not counted; 0: without limit"
+    )
     retry_milliseconds: int = _setting(
         2000, _whole(1, 3_600_000), "pause that clients are told to make before they reconnect (jittered)"
     )

@@ -17,8 +17,9 @@ class BelfryError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal Server Error"
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
         super().__init__(message or inspect.cleandoc(type(self).__doc__ or "").replace("\n", " "))
+        self.field = field  # of the request, where one field is at fault
 
     @property
     def message(self) -> str:
@@ -201,3 +202,21 @@ class Conflict(BelfryError):
 
     status = 409
     title = "Conflict"
+
+
+class TooManyRequests(BelfryError):
+    """There were too many requests in a minute: wait, and ask less often."""
+
+    status = 429
+    title = "Too Many Requests"
+
+    def __init__(self, retry_after_seconds: float = 60) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TicketsImpossible(BelfryError):
+    """This server has no secret to sign tickets with: set BELFRY_SECRET, or sign them where the tokens are signed."""
+
+    status = 501
+    title = "Not Implemented"

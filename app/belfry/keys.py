@@ -11,6 +11,9 @@ import psycopg
 
 from belfry import auth, errors
 
+SCOPES = ("send", "manage")
+"""What a key may do: send notifications; do all else."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
@@ -37,10 +40,20 @@ async def create(connection: psycopg.AsyncConnection[Any], name: str, scopes: Se
 async def ensure(connection: psycopg.AsyncConnection[Any], name: str, key: str) -> None:
     """Make sure that this key is known by this name and not revoked."""
     await connection.execute(
-        "INSERT INTO belfry.api_key (name, hash) VALUES (%s, %s)"
-        " ON CONFLICT (name) DO UPDATE SET hash = excluded.hash, revoked_at = NULL",
-        (name, auth.hash_key(key)),
+        "INSERT INTO belfry.api_key (name, hash, scopes) VALUES (%s, %s, %s)"
+        " ON CONFLICT (name) DO UPDATE SET hash = excluded.hash, scopes = excluded.scopes, revoked_at = NULL",
+        (name, auth.hash_key(key), list(SCOPES)),
     )
+
+
+async def find(connection: psycopg.AsyncConnection[Any], key: str) -> ApiKey | None:
+    """What is known of a key that somebody brings; None when it is unknown or revoked."""
+    cursor = await connection.execute(
+        "SELECT name, scopes, created_at, revoked_at FROM belfry.api_key WHERE hash = %s AND revoked_at IS NULL",
+        (auth.hash_key(key),),
+    )
+    found = await cursor.fetchone()
+    return ApiKey(*found) if found else None
 
 
 async def listing(connection: psycopg.AsyncConnection[Any]) -> list[ApiKey]:

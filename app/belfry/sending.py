@@ -8,7 +8,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg.types.json import Jsonb
 
-from belfry import errors
+from belfry import refusal
 
 _FIELDS: LiteralString = """
     kind => %(kind)s, title => %(title)s, body => %(body)s, data => %(data)s, action_url => %(action_url)s,
@@ -39,38 +39,15 @@ _DEFAULTS: dict[str, Any] = {
 _JSON = ("data", "actions", "actor")
 
 
-async def send(connection: psycopg.AsyncConnection[Any], fields: Mapping[str, Any]) -> list[int]:
+async def send(connection: psycopg.AsyncConnection[Any], fields: Mapping[str, Any], *, prefix: str = "") -> list[int]:
     """Send what `fields` say, to the one of recipient, recipients, topic and broadcast that they name; the ids.
 
-    Raises Unprocessable or PayloadTooLarge with the database's own words.
+    Raises Unprocessable or PayloadTooLarge with the database's own words; `prefix` is where the fields stand.
     """
     given = {**_DEFAULTS, **fields}
-    for name in _JSON:
-        given[name] = None if given[name] is None else Jsonb(given[name])
-    call: LiteralString = next(sql for name, sql in _CALLS.items() if given.get(name) not in (None, False))
-    try:
-        cursor = await connection.execute(call, given)
+    with refusal.told(given, prefix=prefix):
+        for name in _JSON:
+            given[name] = None if given[name] is None else Jsonb(given[name])
+        call: LiteralString = next(sql for name, sql in _CALLS.items() if given.get(name) not in (None, False))
+        cursor = await connection.execute(call, given, prepare=True)
         return [found[0] for found in await cursor.fetchall()]
-    except psycopg.Error as error:
-        raise _refusal(error) from error
-
-
-async def may_send(connection: psycopg.AsyncConnection[Any], key_hash: str) -> bool:
-    """Whether an API key of that hash is known, not revoked, and may send."""
-    cursor = await connection.execute(
-        "SELECT 'send' = ANY (scopes) FROM belfry.api_key WHERE hash = %s AND revoked_at IS NULL", (key_hash,)
-    )
-    found = await cursor.fetchone()
-    return bool(found and found[0])
-
-
-def _refusal(error: psycopg.Error) -> Exception:
-    """The database's refusal in its own words, with its hint; anything else as it is."""
-    if isinstance(error, psycopg.DataError) and error.sqlstate is None:  # the driver's own: a NUL in a text
-        return errors.Unprocessable(str(error))
-    state = error.sqlstate or ""
-    if not (state.startswith("BF") or state in ("22007", "22008", "22P02", "22P05", "22021", "23514")):
-        return error
-    parts = [error.diag.message_primary, error.diag.message_detail, error.diag.message_hint]
-    text = " ".join(f"{part.rstrip('.')}." for part in parts if part) or str(error)
-    return errors.PayloadTooLarge(text) if state == "BF004" else errors.Unprocessable(text)

@@ -16,16 +16,30 @@ from litestar import Litestar
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
 
-from belfry import __version__, database, errors, migrations, queries
+from belfry import __version__, access, bodies, database, errors, migrations, queries
 from belfry.auth import Verifier
 from belfry.config import Config
 from belfry.hub import Hub
 from belfry.protocol import StreamingProtocol
 from belfry.relay import Relay
 from belfry.replay import Replay
-from belfry.web import demo, health, notifications, problems, stream
+from belfry.web import (
+    demo,
+    health,
+    imports,
+    inbox,
+    kinds,
+    notifications,
+    preferences,
+    problems,
+    recipients,
+    schema,
+    segments,
+    stream,
+    tickets,
+    topics,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +56,9 @@ def create_app(config: Config, *, dev_api_key: str = "") -> Litestar:
     """
     config.require_key()
     verifier = Verifier(config)
-    handlers: list[Any] = [stream.stream, notifications.send, health.live, health.ready, health.metrics]
+    handlers: list[Any] = [stream.stream, health.live, health.ready, health.metrics]
+    handlers += [each.routes for each in (inbox, preferences, tickets)]  # of recipients
+    handlers += [each.routes for each in (notifications, topics, recipients, segments, kinds, imports)]  # of senders
     if config.dev:
         handlers += [demo.page, demo.asset, demo.session]
     return Litestar(
@@ -55,10 +71,14 @@ def create_app(config: Config, *, dev_api_key: str = "") -> Litestar:
             "relay": Provide(_relay, sync_to_thread=False),
             "replay": Provide(_replay, sync_to_thread=False),
             "pool": Provide(_pool, sync_to_thread=False),
+            "me": Provide(access.me, sync_to_thread=False),
+            "api_key": Provide(access.api_key, sync_to_thread=False),
         },
+        state=State({"config": config, "verifier": verifier, "limits": access.Limits(config)}),
+        before_request=bodies.check,
         exception_handlers=problems.HANDLERS,
         cors_config=_cors(config),
-        openapi_config=OpenAPIConfig(title="Belfry", version=__version__, path="/schema"),
+        openapi_config=schema.document(__version__),
         logging_config=None,
     )
 
@@ -228,7 +248,8 @@ def _cors(config: Config) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(config.cors_origins),
-        allow_methods=["GET", "POST", "OPTIONS"],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
         allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id"],
+        expose_headers=["retry-after", "idempotent-replayed"],
         allow_credentials=True,
     )

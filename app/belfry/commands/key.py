@@ -11,9 +11,9 @@ import psycopg
 from belfry import keys
 from belfry.commands import common
 
-SCOPES = ("send",)
 EXAMPLES = """\
   belfry key create billing       print a new key; it is stored hashed and never shown again
+  belfry key create admin --scope send,manage
   belfry key list
   belfry key revoke billing       the key is refused from now on"""
 
@@ -28,7 +28,15 @@ _ACTIONS = {
 def _arguments(parser: argparse.ArgumentParser) -> None:
     actions = common.add_actions(parser, _ACTIONS, EXAMPLES)
     actions["create"].add_argument("name", metavar="NAME", help="what will use it")
-    actions["create"].add_argument("--scopes", metavar="A,B", type=_scopes, default="send", help="what it may do: send")
+    actions["create"].add_argument(
+        "--scope",
+        "--scopes",
+        dest="scopes",
+        metavar="A,B",
+        type=_scopes,
+        default="send",
+        help="what it may do: send (the default), manage, or both",
+    )
     actions["revoke"].add_argument("name", metavar="NAME", help="as `belfry key list` shows it")
     for each in actions.values():
         common.add_settings(each, ["database_url"])
@@ -59,9 +67,9 @@ async def _list(connection: psycopg.AsyncConnection[Any]) -> None:
 
 def _scopes(text: str) -> list[str]:
     scopes = [scope.strip() for scope in text.split(",")]
-    unknown = [scope for scope in scopes if scope not in SCOPES]
+    unknown = [scope for scope in scopes if scope not in keys.SCOPES]
     if unknown:
-        raise argparse.ArgumentTypeError(f"unknown scope {unknown[0]!r}: there is {', '.join(SCOPES)}")
+        raise argparse.ArgumentTypeError(f"unknown scope {unknown[0]!r}: there is {', '.join(keys.SCOPES)}")
     return scopes
 
 

@@ -1,25 +1,55 @@
-"""POST /v1/notifications: for backends that would rather not speak SQL."""
+"""Notifications for backends that would rather not speak SQL: send, look at, revise, retract."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, post
+from litestar import Response, Router, delete, patch, post
 from litestar.di import NamedDependency
-from litestar.params import Body
+from litestar.params import Body, HeaderParameter, JSONBody
+from msgspec import Meta
 
-from belfry import auth, errors, sending
+from belfry import access, errors, managing, sending
 from belfry.database import Pool
+from belfry.idempotency import Request as Asked
+from belfry.keys import ApiKey
+from belfry.vocabulary import (
+    Key,
+    Kind,
+    Name,
+    PathNumber,
+    Severity,
+    Tenant,
+    Time,
+    refusals,
+)
+
+MAX_BATCH = 1000
+AUDIENCES = ("recipient", "recipients", "topic", "broadcast")
+
+
+class Content(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What may be changed of what was sent; what is left out, or null, stays as it is."""
+
+    title: str | None = None
+    body: str | None = None
+    data: dict[str, Any] | None = None
+    action_url: str | None = None
+    actions: list[dict[str, Any]] | None = None
+    actor: dict[str, Any] | None = None
+    tags: list[str] | None = None
+    severity: Severity | None = None
+    expires_at: Time | None = None
 
 
 class Outgoing(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One of `recipient`, `recipients`, `topic` and `broadcast`, then the fields of `belfry.send`."""
 
-    kind: str
-    recipient: str | None = None
-    recipients: list[str] | None = None
-    topic: str | None = None
+    kind: Kind
+    recipient: Name | None = None
+    recipients: list[Name] | None = None
+    topic: Name | None = None
     broadcast: bool = False
     title: str = ""
     body: str = ""
@@ -28,36 +58,87 @@ class Outgoing(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     actions: list[dict[str, Any]] = []
     actor: dict[str, Any] | None = None
     tags: list[str] = []
-    severity: Literal["info", "success", "warning", "error"] = "info"
-    tenant: str = ""
-    dedupe_key: str | None = None
-    group_key: str | None = None
-    deliver_at: str | None = None
-    expires_at: str | None = None
+    severity: Severity = "info"
+    tenant: Tenant = ""
+    dedupe_key: Key | None = None
+    group_key: Key | None = None
+    deliver_at: Time | None = None
+    expires_at: Time | None = None
+
+
+Batch = Annotated[list[Outgoing], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
 class Sent(msgspec.Struct):
-    """The ids of what was sent."""
+    """The ids of what was sent, in order; one below zero is scheduled, and gets its id when it is delivered."""
 
     ids: list[int]
 
 
-@post("/v1/notifications", summary="Send a notification", tags=["notifications"], status_code=201)
+@post("", summary="Send notifications", guards=[access.sender], status_code=201, responses=refusals(409, 413))
 async def send(
-    request: Request[Any, Any, Any],
-    data: Annotated[Outgoing, Body(title="The notification")],
+    data: Annotated[Outgoing | Batch, Body(title="A notification, or up to 1,000")],
     pool: NamedDependency[Pool],
-) -> Sent:
+    api_key: NamedDependency[ApiKey],
+    idempotency_key: Annotated[
+        str | None,
+        HeaderParameter(
+            name="Idempotency-Key",
+            pattern=r"^[\x21-\x7e]{1,255}$",
+            description="Sent again with the same body, it gives the first answer and sends nothing",
+        ),
+    ] = None,
+) -> Response[Sent]:
     """Send, as `belfry.send`, `send_many`, `publish` or `broadcast` do, in one transaction."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key.strip():
-        raise errors.Unauthorized(
-            "there is no API key: send one as `Authorization: Bearer`; `belfry key create` makes one"
-        )
-    audience = [data.recipient is not None, data.recipients is not None, data.topic is not None, data.broadcast]
-    if sum(audience) != 1:
-        raise errors.Unprocessable("name exactly one of recipient, recipients, topic and broadcast")
+    batch = data if isinstance(data, list) else [data]
+    for index, each in enumerate(batch):
+        _require_one_audience(each, _prefix(data, index))
     async with pool.connection() as connection, connection.transaction():
-        if not await sending.may_send(connection, auth.hash_key(key.strip())):
-            raise errors.Unauthorized("that API key is unknown or revoked; `belfry key create` makes one")
-        return Sent(await sending.send(connection, msgspec.to_builtins(data)))
+        asked = Asked(api_key.name, idempotency_key, msgspec.json.encode(data, order="deterministic"))
+        if (before := await asked.answered(connection)) is not None:
+            return Response(msgspec.convert(before, Sent), headers={"Idempotent-Replayed": "true"})
+        ids: list[int] = []
+        for index, each in enumerate(batch):
+            ids += await sending.send(connection, msgspec.to_builtins(each), prefix=_prefix(data, index))
+        await asked.answer(connection, {"ids": ids})
+        return Response(Sent(ids))
+
+
+def _prefix(data: Outgoing | list[Outgoing], index: int) -> str:
+    return f"[{index}]." if isinstance(data, list) else ""
+
+
+def _require_one_audience(each: Outgoing, prefix: str) -> None:
+    named = [each.recipient is not None, each.recipients is not None, each.topic is not None, each.broadcast]
+    if sum(named) != 1:
+        raise errors.Unprocessable(
+            "name exactly one of recipient, recipients, topic and broadcast", field=f"{prefix}recipient"
+        )
+
+
+@patch("/{id:int}", summary="Revise a notification", guards=[access.manager], responses=refusals(404, 413))
+async def revise(id: PathNumber, data: JSONBody[Content], pool: NamedDependency[Pool]) -> Sent:
+    """Change what was sent, live everywhere; what is left out stays as it is."""
+    async with pool.connection() as connection:
+        _require_found(await managing.revise(connection, id, msgspec.to_builtins(data)), id)
+    return Sent([id])
+
+
+@delete("/{id:int}", summary="Retract a notification", guards=[access.manager], responses=refusals(404))
+async def retract(id: PathNumber, pool: NamedDependency[Pool]) -> None:
+    """Withdraw what was sent, live everywhere; a scheduled one is cancelled."""
+    async with pool.connection() as connection:
+        _require_found(await managing.retract(connection, id), id)
+
+
+def _require_found(found: bool, number: int) -> None:
+    if not found:
+        raise errors.NotFound(f"there is no notification {number}, or it has ended")
+
+
+routes = Router(
+    path="/v1/notifications",
+    security=access.AS_SENDER,
+    tags=["notifications"],
+    route_handlers=[send, revise, retract],
+)

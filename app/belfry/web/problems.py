@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from litestar import Request, Response
@@ -24,14 +25,27 @@ def problem(status: int, title: str, detail: str, headers: dict[str, str] | None
 
 def from_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """What the framework refused: a wrong route, method, parameter or body."""
-    more = {"errors": error.extra} if error.extra else {}
-    return problem(error.status_code, HTTPStatus(error.status_code).phrase, error.detail, error.headers, **more)
+    faults = _faults(error.extra)
+    detail = " ".join(f"{fault['field']}: {fault['detail']}." for fault in faults) or error.detail
+    more = {"errors": faults} if faults else {}
+    return problem(error.status_code, HTTPStatus(error.status_code).phrase, detail, error.headers, **more)
+
+
+def _faults(extra: Any) -> list[dict[str, str]]:
+    """The fields that the framework found at fault."""
+    found = cast(list[dict[str, str]], extra) if isinstance(extra, list) else []
+    return [{"field": each.get("key", "body"), "detail": each["message"]} for each in found if "message" in each]
 
 
 def from_belfry(_: Request[Any, Any, Any], error: errors.BelfryError) -> Response[Any]:
     """What Belfry refused."""
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else None
-    return problem(error.status, error.title, error.message, headers)
+    headers: dict[str, str] = {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.TooManyRequests):
+        headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
+    more = {} if error.field is None else {"errors": [{"field": error.field, "detail": error.message}]}
+    return problem(error.status, error.title, error.message, headers, **more)
 
 
 def from_outage(_: Request[Any, Any, Any], error: psycopg.OperationalError) -> Response[Any]:

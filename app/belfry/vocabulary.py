@@ -1,0 +1,93 @@
+"""The words of the HTTP API: the types of its values, and what its document says of refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import PathParameter, QueryParameter
+from msgspec import UNSET, Meta, UnsetType
+
+MAX_POSITION = 2**63 - 1
+MAX_IDS = 10_000
+PROBLEM = "application/problem+json"
+NAME_PATTERN = r"^[^/\u0000-\u001f\u007f-\u009f]{1,255}$"
+KIND_PATTERN = r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$"
+KIND_OR_ALL_PATTERN = r"^(\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*)$"
+
+
+def _said(**extra: Any) -> Meta:
+    """What the document says of a value; the database is the judge of it, with better words."""
+    examples = extra.pop("examples", None)
+    return Meta(examples=examples, extra_json_schema={"extra": extra})
+
+
+Position = Annotated[int, Meta(ge=1, le=MAX_POSITION, description="The id of a notification.", examples=[1042])]
+Positions = Annotated[list[Position], Meta(min_length=1, max_length=MAX_IDS)]
+Name = Annotated[str, _said(pattern=NAME_PATTERN, min_length=1, max_length=255, examples=["team:7"])]
+Kind = Annotated[str, _said(pattern=KIND_PATTERN, min_length=1, max_length=255, examples=["comment.created"])]
+Time = Annotated[str, _said(format="date-time", examples=["2031-01-31T12:00:00Z"])]
+Tenant = Annotated[str, _said(pattern=NAME_PATTERN.replace("{1,", "{0,"), max_length=255, examples=["acme"])]
+Key = Annotated[str, _said(min_length=1, max_length=255)]
+Severity = Literal["info", "success", "warning", "error"]
+
+PathName = Annotated[str, PathParameter(pattern=NAME_PATTERN, min_length=1, max_length=255)]
+KindOrAll = Annotated[str, _said(pattern=KIND_OR_ALL_PATTERN, min_length=1, max_length=255, examples=["*"])]
+PathKind = Annotated[str, PathParameter(pattern=KIND_PATTERN, min_length=1, max_length=255)]
+PathPosition = Annotated[int, PathParameter(ge=1, le=MAX_POSITION)]
+PathNumber = Annotated[
+    int, PathParameter(ge=-MAX_POSITION, le=MAX_POSITION, description="An id; below zero, one that is scheduled")
+]
+_Word = Annotated[str, Meta(pattern=NAME_PATTERN)]
+_Text = Annotated[str, Meta(pattern=r"^[^\u0000]{1,255}$")]
+QueryNames = Annotated[list[_Word] | None, QueryParameter(description="Only these; may be repeated")]
+QueryTexts = Annotated[list[_Text] | None, QueryParameter(description="Only with one of these; may be repeated")]
+QueryName = Annotated[str | None, QueryParameter(pattern=NAME_PATTERN)]
+QueryTenant = Annotated[
+    str | None, QueryParameter(description="Only this tenant", pattern=NAME_PATTERN.replace("{1,", "{0,"))
+]
+QueryPosition = Annotated[int | None, QueryParameter(ge=1, le=MAX_POSITION)]
+
+
+class Fault(msgspec.Struct):
+    """One field of the request that is at fault."""
+
+    field: Annotated[str, Meta(examples=["ids[0]"])]
+    detail: str
+
+
+class Problem(msgspec.Struct):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault] | UnsetType = UNSET
+
+
+_MEANINGS = {
+    400: "The request has not the right shape: `errors` names the field.",
+    401: "There is no good credential.",
+    403: "The credential does not allow this.",
+    404: "There is no such thing, or it is not yours.",
+    409: "This conflicts with what is already there.",
+    413: "The body is too large.",
+    422: "A value is not allowed: `errors` names the field.",
+    429: "There were too many requests: wait as long as `Retry-After` says.",
+    501: "This server cannot do this as it is set up.",
+    503: "The database cannot be reached at the moment.",
+}
+
+
+def refusals(*statuses: int) -> Mapping[int, ResponseSpec]:
+    """For the document: what a route may refuse, beside what each may: 400, 401, 403, 422, 429, 503."""
+    return {
+        status: ResponseSpec(
+            Problem, description=_MEANINGS[HTTPStatus(status)], media_type=PROBLEM, generate_examples=False
+        )
+        for status in sorted({400, 401, 403, 422, 429, 503, *statuses})
+    }
