@@ -1,0 +1,364 @@
+"""What every inbox must be, computed from committed facts by simple means: pure, so that it can be tested by itself.
+
+Why this is sound although eight writers work at once. Each fact is one of these:
+
+- **By position.** Who gets a notification, and whether it is muted, depends on ids alone (`since < id < until`), and
+  ids are what the functions returned; in which order transactions committed does not matter.
+- **By one owner.** What a recipient does with it (read, archived, snoozed, its subscriptions and preferences) is asked
+  for by one writer alone, one call after the other. The only other hand is the delivery of due snoozes. Both lock the
+  recipient's inbox before they take an id, so a call's place beside a delivery is told exactly by the sequence's last
+  value, read in the same statement behind the call: a delivery with a smaller id came before, any other after.
+- **For ever.** Retracting and expiring end a notification and nothing revives it: order does not matter.
+- **By sight.** What `mark_all_read` and its like concern depends on what their statements saw. A row whose commit was
+  acknowledged before the call began was seen; a row whose COMMIT was sent after the call had returned was not, whatever
+  its id (that is the late commit). Between the two the model asks the call's own change row, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from bench.inbox_facts import EVERYONE, FOREVER, Change, Counts, Facts, Listed, Revision, Scope, Sent, Step, Window
+
+GROUP_IDS = 100
+ALL = {"mark_all_read": "read", "mark_all_seen": "seen", "archive_all": "archived"}
+BY_ID = ("mark_read", "mark_unread", "mark_seen", "archive", "unarchive", "snooze", "unsnooze")
+VERBS = {
+    "mark_read": "read", "mark_unread": "unread", "mark_seen": "seen", "archive": "archived",
+    "unarchive": "unarchived", "snooze": "snoozed", "unsnooze": "unsnoozed", **ALL,
+}  # fmt: skip
+WIDE_OPEN = Scope()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What counts from a position on, until the next choice."""
+
+    since: int
+    enabled: bool | None
+    required: bool = False
+
+
+@dataclass(slots=True)
+class Stay:
+    """A membership as an interval of positions."""
+
+    topic: str
+    since: int
+    until: float = FOREVER
+
+
+@dataclass(slots=True)
+class Item:
+    """A notification in one recipient's inbox."""
+
+    sent: Sent
+    muted: bool = False
+    read: bool = False
+    seen: bool = False
+    archived: bool = False
+    snoozed_until: float | None = None
+
+
+@dataclass(slots=True)
+class Inbox:
+    """One recipient's."""
+
+    recipient: str
+    since: float = FOREVER
+    items: dict[int, Item] = field(default_factory=dict[int, Item])
+    stays: list[Stay] = field(default_factory=list[Stay])
+    preferences: dict[str, list[Choice]] = field(default_factory=lambda: defaultdict(list))
+
+    def holds(self, sent: Sent) -> bool:
+        """Whether this recipient is among those whom it is for."""
+        if sent.topic is None:
+            return sent.recipient == self.recipient
+        if sent.topic == EVERYONE:
+            return sent.id > self.since
+        return any(stay.topic == sent.topic and stay.since < sent.id < stay.until for stay in self.stays)
+
+
+def at(choices: Sequence[Choice], position: int) -> Choice | None:
+    """The choice in force at a position."""
+    found = [choice for choice in choices if choice.since < position]
+    return found[-1] if found else None
+
+
+def ordered(facts: Facts, recipient: str, own: set[str]) -> list[Step | Change]:
+    """A recipient's calls, and the deliveries of due snoozes between them, in the order of the inbox's lock."""
+    events: list[tuple[tuple[int, int, int], Step | Change]] = [
+        ((step.position, 1, place), step) for place, step in enumerate(facts.steps) if step.recipient == recipient
+    ]
+    events += [
+        ((change.id, 0, 0), change)
+        for change in facts.changes
+        if change.recipient == recipient and change.verb == "unsnoozed" and change.xid not in own
+    ]
+    return [event for _, event in sorted(events, key=lambda pair: pair[0])]
+
+
+class Model:
+    """All inboxes. `complaints` are what the facts themselves contradict: answers of functions, rows in excess."""
+
+    def __init__(self, recipients: Iterable[str]) -> None:
+        self.inboxes = {recipient: Inbox(recipient) for recipient in recipients}
+        self.kinds: dict[str, list[Choice]] = defaultdict(list)
+        self.sent: dict[int, Sent] = {}
+        self.ended: dict[int, float] = {}
+        self.complaints: list[str] = []
+        self.unsure = 0
+        self._own: set[str] = set()
+        self._late: list[tuple[str, int, float]] = []
+
+    # --- taking facts in -------------------------------------------------------------------------------------
+
+    def absorb(self, facts: Facts) -> None:
+        """Take in what was committed while nobody wrote any more."""
+        for recipient, since in facts.contacts.items():
+            if recipient in self.inboxes:
+                self.inboxes[recipient].since = since
+        self._histories(facts)
+        for sent in facts.sent:
+            self._deliver(sent)
+        self.ended |= facts.retracted
+        self._states(facts)
+        for revision in facts.revised:
+            self._revise(revision)
+
+    def _states(self, facts: Facts) -> None:
+        """What the recipients did, each in the order of its inbox's lock."""
+        own = {step.xid for step in facts.steps}
+        rows: dict[tuple[str, str | None], list[Change]] = defaultdict(list)
+        for change in facts.changes:
+            rows[change.xid, change.recipient].append(change)
+        for inbox in self.inboxes.values():
+            for event in ordered(facts, inbox.recipient, own):
+                if isinstance(event, Change):
+                    self._due(inbox, event)
+                elif event.verb in VERBS:
+                    told = [c for c in rows[event.xid, inbox.recipient] if event.earlier < c.id <= event.position]
+                    self._step(inbox, event, [c for c in told if c.verb == VERBS[event.verb]])
+
+    def _histories(self, facts: Facts) -> None:
+        """Memberships, preferences and kinds by the positions of their changes."""
+        rows: dict[str, list[Change]] = defaultdict(list)
+        for change in facts.changes:
+            rows[change.xid].append(change)
+        self._late = []
+        for step in sorted(facts.steps, key=lambda step: step.position):
+            told = [change for change in rows[step.xid] if step.earlier < change.id <= step.position]
+            if step.verb in ("subscribe", "unsubscribe"):
+                self._membership(self.inboxes[step.recipient], step)
+            elif step.verb == "set_preference":
+                mine = [change.id for change in told if change.verb == "preference" and change.kind == step.kind]
+                self._choose(self.inboxes[step.recipient].preferences[step.kind], step, mine)
+            elif step.verb == "declare_kind":
+                mine = [change.id for change in told if change.verb == "declared" and change.kind == step.kind]
+                self._choose(self.kinds[step.kind], step, mine)
+
+    def _membership(self, inbox: Inbox, step: Step) -> None:
+        stay = next((s for s in inbox.stays if s.topic == step.topic and s.until == FOREVER), None)
+        if (step.result is None) is not ((stay is not None) is (step.verb == "subscribe")):
+            self.complaints.append(
+                f"{step.verb}({step.recipient}, {step.topic}) returned {step.result}, member: {stay}"
+            )
+        elif step.result is not None and stay is None:
+            inbox.stays.append(Stay(step.topic, step.result))
+        elif step.result is not None and stay is not None:
+            stay.until = step.result
+
+    def _choose(self, history: list[Choice], step: Step, positions: list[int]) -> None:
+        """One change row when the choice is another than before, none when it is the same."""
+        before = history[-1] if history else Choice(0, None)
+        if len(positions) > 1 or (not positions and (before.enabled, before.required) != (step.enabled, step.required)):
+            self.complaints.append(f"{step} after {before} has the change rows {positions}")
+        for position in positions[:1]:
+            history.append(Choice(position, step.enabled, step.required))
+            self._late.append((step.kind, position, step.looked.closes))
+
+    def _deliver(self, sent: Sent) -> None:
+        if sent.id in self.sent:
+            self.complaints.append(f"{sent.id} was sent twice")
+        self.sent[sent.id] = sent
+        direct = self.inboxes.get(sent.recipient or "")
+        for inbox in [direct] if direct else self.inboxes.values() if sent.topic else ():
+            if inbox.holds(sent):
+                inbox.items[sent.id] = Item(sent, self.muted(inbox, sent))
+
+    def muted(self, inbox: Inbox, sent: Sent) -> bool:
+        """By the choices in force at the notification's position."""
+        kind = at(self.kinds.get(sent.kind, ()), sent.id)
+        if kind and kind.required:
+            return False
+        own = at(inbox.preferences.get(sent.kind, ()), sent.id)
+        rest = at(inbox.preferences.get(EVERYONE, ()), sent.id)
+        said = [choice.enabled for choice in (own, rest, kind) if choice and choice.enabled is not None]
+        return bool(said) and not said[0]
+
+    # --- what one recipient did ------------------------------------------------------------------------------
+
+    def _sees(self, step: Step, item: Item) -> bool | None:
+        """Whether a call saw a notification; None when the facts do not tell."""
+        sent = item.sent
+        if sent.xid == step.xid and sent.xid:
+            return sent.id <= step.earlier
+        if sent.visible.opens > step.looked.closes or sent.id > step.position:
+            return False
+        if item.muted or self._over(sent, step.looked):
+            return None  # it cannot show again, and whether the call takes note of it is nobody's concern
+        if any(kind in (sent.kind, EVERYONE) and since < sent.id for kind, since, _ in self._late):
+            return None
+        return True if sent.visible.closes < step.looked.opens else None
+
+    def _over(self, sent: Sent, looked: Window) -> bool:
+        """Whether it had, or may have had ended by then."""
+        return sent.id in self.ended or (sent.expires_at is not None and sent.expires_at <= looked.closes)
+
+    def _step(self, inbox: Inbox, step: Step, told: Sequence[Change]) -> None:
+        scope = Scope(step.tenant, step.topics)
+        wanted = (
+            inbox.items.values() if step.verb in ALL else [inbox.items[i] for i in set(step.ids) & set(inbox.items)]
+        )
+        named = {id for change in told for id in change.ids}
+        through = max((change.through or 0 for change in told), default=0)
+        low = high = 0
+        for item in wanted:
+            if not scope.holds(item.sent) or (step.through is not None and item.sent.id > step.through):
+                continue
+            before = replace(item)
+            sees = self._sees(step, item)
+            if sees is False:
+                continue
+            EFFECTS[step.verb](item, step)
+            changed = item != before
+            if sees is None:
+                self.unsure += 1
+                high += changed
+                if changed and not (item.sent.id in named or item.sent.id <= through):
+                    inbox.items[item.sent.id] = before
+            else:
+                low, high = low + changed, high + changed
+        if step.result is not None and not low <= step.result <= high:
+            self.complaints.append(f"{step} returned {step.result}, expected {low} to {high}; {list(told)}")
+
+    def _due(self, inbox: Inbox, change: Change) -> None:
+        """A snooze that is over returns its item as new."""
+        for id in change.ids:
+            item = inbox.items.get(id)
+            if item is None or item.snoozed_until is None or item.snoozed_until > change.created_at + 0.5:
+                self.complaints.append(f"{change} returns {id}, which was not due: {item}")
+            else:
+                item.snoozed_until, item.read, item.seen = None, False, False
+
+    def _revise(self, revision: Revision) -> None:
+        given = {name: getattr(revision, name) for name in ("title", "tags", "expires_at")}
+        sent = replace(self.sent[revision.id], **{name: value for name, value in given.items() if value is not None})
+        self.sent[sent.id] = sent
+        for inbox in self.inboxes.values():
+            if sent.id in inbox.items:
+                inbox.items[sent.id].sent = sent
+
+    # --- what must be ----------------------------------------------------------------------------------------
+
+    def items(self, recipient: str, now: float, scope: Scope = WIDE_OPEN) -> list[Item]:
+        """What is in the inbox, the newest first: alive, not muted, in scope."""
+        alive = [
+            item
+            for item in self.inboxes[recipient].items.values()
+            if not item.muted and item.sent.id not in self.ended and scope.holds(item.sent)
+            and (item.sent.expires_at is None or item.sent.expires_at > now)
+        ]  # fmt: skip
+        return sorted(alive, key=lambda item: -item.sent.id)
+
+    def counts(self, recipient: str, now: float, scope: Scope = WIDE_OPEN) -> Counts:
+        """Unread, unseen, total."""
+        shown = [item for item in self.items(recipient, now, scope) if STATES["all"](item)]
+        return Counts(sum(not item.read for item in shown), sum(not item.seen for item in shown), len(shown))
+
+    def listing(
+        self,
+        recipient: str,
+        now: float,
+        state: str = "all",
+        scope: Scope = WIDE_OPEN,
+        kinds: Sequence[str] | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> list[Listed]:
+        """The whole list, groups collapsed."""
+        shown = [
+            item
+            for item in self.items(recipient, now, scope)
+            if STATES[state](item)
+            and (kinds is None or item.sent.kind in kinds)
+            and (tags is None or set(tags) & set(item.sent.tags))
+        ]
+        groups: dict[object, list[Item]] = defaultdict(list)
+        for item in shown:
+            sent = item.sent
+            groups[sent.id if sent.group is None else (sent.audience, sent.group)].append(item)
+        return [listed(group) for group in groups.values()]
+
+    def overdue(self, now: float) -> list[int]:
+        """Snoozes that should have ended by now."""
+        return [
+            item.sent.id
+            for inbox in self.inboxes.values()
+            for item in inbox.items.values()
+            if (item.snoozed_until or FOREVER) <= now and not self._over(item.sent, Window(0, now))
+        ]
+
+
+def listed(group: Sequence[Item]) -> Listed:
+    """The newest of a group stands for it."""
+    first = group[0]
+    ids = tuple(item.sent.id for item in group)
+    return Listed(
+        first.sent.id, first.read, first.seen, first.archived, first.snoozed_until is not None, first.sent.title, ids
+    )
+
+
+def _read(item: Item, step: Step) -> None:
+    item.read = item.seen = True
+
+
+def _unread(item: Item, step: Step) -> None:
+    item.read = False
+
+
+def _seen(item: Item, step: Step) -> None:
+    item.seen = True
+
+
+def _archive(item: Item, step: Step) -> None:
+    item.archived = True
+
+
+def _unarchive(item: Item, step: Step) -> None:
+    item.archived = False
+
+
+def _snooze(item: Item, step: Step) -> None:
+    item.snoozed_until = step.until
+
+
+def _unsnooze(item: Item, step: Step) -> None:
+    item.snoozed_until = None
+
+
+EFFECTS: dict[str, Callable[[Item, Step], None]] = {
+    "mark_read": _read, "mark_unread": _unread, "mark_seen": _seen, "archive": _archive, "unarchive": _unarchive,
+    "snooze": _snooze, "unsnooze": _unsnooze, "mark_all_read": _read, "mark_all_seen": _seen, "archive_all": _archive,
+}  # fmt: skip
+
+STATES: dict[str, Callable[[Item], bool]] = {
+    "all": lambda item: not item.archived and item.snoozed_until is None,
+    "unread": lambda item: not item.read and STATES["all"](item),
+    "read": lambda item: item.read and STATES["all"](item),
+    "unseen": lambda item: not item.seen and STATES["all"](item),
+    "seen": lambda item: item.seen and STATES["all"](item),
+    "archived": lambda item: item.archived,
+    "snoozed": lambda item: item.snoozed_until is not None and not item.archived,
+}
