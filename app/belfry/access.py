@@ -125,4 +125,4 @@ async def _require_scope(connection: Connection, scope: str) -> None:
 def _take(limiter: Limiter, name: str) -> None:
     wait = limiter.wait_seconds(name, time.monotonic())
     if wait:
-        raise errors.TooManyRequests(wait)
+        raise errors.TooManyRequests(retry_after_seconds=wait)

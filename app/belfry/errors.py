@@ -210,8 +210,8 @@ class TooManyRequests(BelfryError):
     status = 429
     title = "Too Many Requests"
 
-    def __init__(self, retry_after_seconds: float = 60) -> None:
-        super().__init__()
+    def __init__(self, message: str | None = None, *, retry_after_seconds: float = 60.0) -> None:
+        super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -2,4 +2,5 @@
 
 from __future__ import annotations
 
+from asking import api as api
 from streams import serve as serve
