@@ -20,7 +20,7 @@ from typing import Any
 
 import psycopg
 
-from bench import report
+from bench import inbox_broken, report
 from bench.inbox_checks import Checker
 from bench.inbox_client import Client
 from bench.inbox_oracle import Model
@@ -164,9 +164,11 @@ async def end(tasks: Sequence[asyncio.Task[Any]]) -> None:
             raise result
 
 
-def allow(url: str) -> None:
+def allow(url: str, broken: str) -> None:
     """The writers read the sequence's last value beside their calls, which a sender may not."""
     with psycopg.connect(url, autocommit=True) as conn:
+        if broken in inbox_broken.SCHEMA:
+            conn.execute(inbox_broken.SCHEMA[broken])
         conn.execute("GRANT EXECUTE ON FUNCTION belfry.last_position() TO PUBLIC")
         conn.execute("GRANT SELECT ON SEQUENCE belfry.position TO PUBLIC")
 
@@ -177,7 +179,7 @@ def run(options: Options, server: Cluster | None = None) -> Outcome:
     with contextlib.ExitStack() as stack:
         server = server or stack.enter_context(cluster())
         dbname = stack.enter_context(database(server))
-        allow(server.url(dbname))
+        allow(server.url(dbname), options.broken)
         url = server.url(dbname, "bench_relay") if server.own else server.url(dbname)
         serve = ("-m", "bench.inbox_broken", options.broken, "serve") if options.broken else ("-m", "belfry", "serve")
         logs = [options.log_directory / f"belfry-inbox-relay-{n}.log" for n in range(options.relays)]
