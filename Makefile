@@ -8,7 +8,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-majors check lint types arch sql fmt lock torture bench-write bench-fanout \
-	bench-latency bench-storm bench-slow-reader bench-stop clean
+	bench-latency bench-storm bench-slow-reader bench-stop \
+	bench-inbox bench-two-devices clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +77,12 @@ bench-slow-reader: install ## clients that never read
 
 bench-stop: install ## SIGTERM with a thousand streams; Postgres away for ten seconds
 	$(BIN)/python -m bench.stop
+
+bench-inbox: install ## 100,000 random operations: functions, clients and a simple model must agree
+	$(BIN)/python -m bench.inbox_model
+
+bench-two-devices: install ## read on one device, the other has it
+	$(BIN)/python -m bench.two_devices
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache dist .pytest_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis

@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
@@ -78,7 +79,7 @@ async def act(ground: Ground) -> tuple[Verdict, float]:
     kind = chaos_faults.Reloading if ground.scenario.forks else Client
     clients = make(RECIPIENTS, len(RECIPIENTS) * 2, ground.ports, 1, kind)
     following = [asyncio.create_task(client.run()) for client in clients]
-    async with load(ground):
+    async with load(ground) as shared:
         await asyncio.sleep(WARM_SECONDS)
         await ground.scenario.strike(ground)
         seconds = await recovered(ground, clients)
@@ -87,6 +88,9 @@ async def act(ground: Ground) -> tuple[Verdict, float]:
     await settle(table, clients, 30)
     await cancel(following)
     await resume_once(clients)
+    felt = shared.counts + sum((client.notes for client in clients), Counter[str]())
+    if ground.scenario.shows and not any(felt[note] for note in ground.scenario.shows):
+        raise Failed(f"nothing shows that the fault was felt: {dict(felt)}")
     fresh = make(RECIPIENTS, len(RECIPIENTS), ground.ports, 2, kind)
     await resume_once(fresh)
     return await asyncio.to_thread(verdict, ground, clients, fresh), seconds

@@ -77,6 +77,7 @@ class Scenario:
     prepare: bool = False
     pooler: bool = False
     small_disk: bool = False
+    shows: tuple[str, ...] = ()  # notes of writers or clients, one of which must be there: the fault was felt
     forks: bool = False  # the database's history is another one afterwards: clients are told to reload
 
 
@@ -103,6 +104,12 @@ class Reloading(Client):
 
 
 # --- strikes -------------------------------------------------------------------------------------------------
+
+
+TERMINATE_RELAYS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'belfry%'
+"""
 
 
 async def terminate(ground: Ground, condition: str) -> None:
@@ -183,12 +190,15 @@ def ensure_running(server: Cluster) -> None:
 
 
 async def connections_exhausted(ground: Ground) -> None:
+    """Take what is left, then cut the relays off: whatever comes free is taken too."""
     held: list[Any] = []
-    with contextlib.suppress(psycopg.OperationalError):
-        while True:
-            held.append(await psycopg.AsyncConnection.connect(ground.admin_url))
-    await terminate(ground, "application_name LIKE 'belfry%'") if held else None
-    await asyncio.sleep(6)
+    until = time.monotonic() + 6
+    while time.monotonic() < until:
+        try:
+            held.append(await psycopg.AsyncConnection.connect(ground.admin_url, autocommit=True))
+        except psycopg.OperationalError:
+            await held[0].execute(TERMINATE_RELAYS)
+            await asyncio.sleep(0.2)
     for each in held:
         await each.close()
 
@@ -258,9 +268,17 @@ SCENARIOS: Mapping[str, Scenario] = {
     "stopped": Scenario("a relay SIGSTOP for 20 s", relay_stopped),
     "bell": Scenario("the relay that holds the bell SIGSTOP for 8 s", bell_stopped, relays=2),
     "network": Scenario("network to Postgres frozen for 30 s, no reset", network_frozen),
-    "disk": Scenario("disk full for 8 s", disk_full, small_disk=True, settings={"max_wal_size": "64MB"}),
+    "disk": Scenario(
+        "disk full for 8 s",
+        disk_full,
+        small_disk=True,
+        settings={"max_wal_size": "64MB"},
+        shows=("failed 53100", "failed connection"),
+    ),
     "connections": Scenario(
-        "max_connections exhausted for 6 s", connections_exhausted, settings={"max_connections": "60"}
+        "max_connections exhausted for 6 s",
+        connections_exhausted,
+        settings={"max_connections": "60"},
     ),
     "idle": Scenario("a writer idle in its transaction for 60 s", writer_idles),
     "prepared": Scenario("two-phase commit, late", prepared_late, wake_mode="poll", prepare=True),
@@ -269,9 +287,12 @@ SCENARIOS: Mapping[str, Scenario] = {
         postgres_killed,
         settings={"synchronous_commit": "off", "wal_writer_delay": "10s"},
         forks=True,
+        shows=("reloads",),
     ),
     "million": Scenario("a rolled back insert of a million rows", million_rolled_back),
     "pooler": Scenario("writers through PgBouncer in transaction mode", pooler_reconnects, pooler=True),
-    "failover": Scenario("a lagging standby promoted", standby_promoted, standbys=1, forks=True),
-    "standbys": Scenario("two standbys promoted, one after the other", standbys_promoted, standbys=2, forks=True),
+    "failover": Scenario("a lagging standby promoted", standby_promoted, standbys=1, forks=True, shows=("reloads",)),
+    "standbys": Scenario(
+        "two standbys promoted, one after the other", standbys_promoted, standbys=2, forks=True, shows=("reloads",)
+    ),
 }

@@ -251,7 +251,7 @@ class Model:
             if item is None or item.snoozed_until is None or item.snoozed_until > change.created_at + 0.5:
                 self.complaints.append(f"{change} returns {id}, which was not due: {item}")
             else:
-                item.snoozed_until, item.read, item.seen = None, False, False
+                _unsnooze(item)
 
     def _revise(self, revision: Revision) -> None:
         given = {name: getattr(revision, name) for name in ("title", "tags", "expires_at")}
@@ -344,8 +344,10 @@ def _snooze(item: Item, step: Step) -> None:
     item.snoozed_until = step.until
 
 
-def _unsnooze(item: Item, step: Step) -> None:
-    item.snoozed_until = None
+def _unsnooze(item: Item, step: Step | None = None) -> None:
+    """It comes back as new, whether it is due or was called back."""
+    if item.snoozed_until is not None:
+        item.snoozed_until, item.read, item.seen = None, False, False
 
 
 EFFECTS: dict[str, Callable[[Item, Step], None]] = {
