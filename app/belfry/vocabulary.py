@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
+from litestar import Router
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
+from litestar.routes import HTTPRoute
 from msgspec import UNSET, Meta, UnsetType
 
 MAX_POSITION = 2**63 - 1
@@ -16,40 +19,60 @@ MAX_IDS = 10_000
 PROBLEM = "application/problem+json"
 NAME_PATTERN = r"^[^/\u0000-\u001f\u007f-\u009f]{1,255}$"
 KIND_PATTERN = r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$"
+TENANT_PATTERN = NAME_PATTERN.replace("{1,", "{0,")
 KIND_OR_ALL_PATTERN = r"^(\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*)$"
 
 
 def _said(**extra: Any) -> Meta:
     """What the document says of a value; the database is the judge of it, with better words."""
-    examples = extra.pop("examples", None)
-    return Meta(examples=examples, extra_json_schema={"extra": extra})
+    return Meta(extra_json_schema=extra)
 
+
+# --- in bodies -----------------------------------------------------------------------------------------------
 
 Position = Annotated[int, Meta(ge=1, le=MAX_POSITION, description="The id of a notification.", examples=[1042])]
 Positions = Annotated[list[Position], Meta(min_length=1, max_length=MAX_IDS)]
-Name = Annotated[str, _said(pattern=NAME_PATTERN, min_length=1, max_length=255, examples=["team:7"])]
-Kind = Annotated[str, _said(pattern=KIND_PATTERN, min_length=1, max_length=255, examples=["comment.created"])]
+Name = Annotated[str, _said(pattern=NAME_PATTERN, examples=["team:7"])]
+Kind = Annotated[str, _said(pattern=KIND_PATTERN, maxLength=255, examples=["comment.created"])]
+KindOrAll = Annotated[str, _said(pattern=KIND_OR_ALL_PATTERN, maxLength=255, examples=["*"])]
 Time = Annotated[str, _said(format="date-time", examples=["2031-01-31T12:00:00Z"])]
-Tenant = Annotated[str, _said(pattern=NAME_PATTERN.replace("{1,", "{0,"), max_length=255, examples=["acme"])]
-Key = Annotated[str, _said(min_length=1, max_length=255)]
+Tenant = Annotated[str, _said(pattern=TENANT_PATTERN, examples=["acme"])]
+Key = Annotated[str, _said(minLength=1, maxLength=255)]
 Severity = Literal["info", "success", "warning", "error"]
 
-PathName = Annotated[str, PathParameter(pattern=NAME_PATTERN, min_length=1, max_length=255)]
-KindOrAll = Annotated[str, _said(pattern=KIND_OR_ALL_PATTERN, min_length=1, max_length=255, examples=["*"])]
-PathKind = Annotated[str, PathParameter(pattern=KIND_PATTERN, min_length=1, max_length=255)]
+# --- in paths and queries ------------------------------------------------------------------------------------
+
+PathName = Annotated[str, PathParameter(pattern=NAME_PATTERN)]
+PathKind = Annotated[str, PathParameter(pattern=KIND_PATTERN, max_length=255)]
 PathPosition = Annotated[int, PathParameter(ge=1, le=MAX_POSITION)]
 PathNumber = Annotated[
     int, PathParameter(ge=-MAX_POSITION, le=MAX_POSITION, description="An id; below zero, one that is scheduled")
 ]
 _Word = Annotated[str, Meta(pattern=NAME_PATTERN)]
 _Text = Annotated[str, Meta(pattern=r"^[^\u0000]{1,255}$")]
+QueryName = Annotated[str | None, QueryParameter(pattern=NAME_PATTERN)]
 QueryNames = Annotated[list[_Word] | None, QueryParameter(description="Only these; may be repeated")]
 QueryTexts = Annotated[list[_Text] | None, QueryParameter(description="Only with one of these; may be repeated")]
-QueryName = Annotated[str | None, QueryParameter(pattern=NAME_PATTERN)]
-QueryTenant = Annotated[
-    str | None, QueryParameter(description="Only this tenant", pattern=NAME_PATTERN.replace("{1,", "{0,"))
-]
+QueryTenant = Annotated[str | None, QueryParameter(description="Only this tenant", pattern=TENANT_PATTERN)]
 QueryPosition = Annotated[int | None, QueryParameter(ge=1, le=MAX_POSITION)]
+
+# --- routes and what they refuse -----------------------------------------------------------------------------
+
+
+def routes_at(path: str, handlers: Sequence[HTTPRouteHandler], **more: Any) -> Router:
+    """A router whose OPTIONS name every method of a path.
+
+    The framework keeps the answer that it made for the first handler of a path: it is made anew here.
+    """
+    router = Router(path=path, route_handlers=list(handlers), **more)
+    router.routes = [
+        HTTPRoute(
+            path=each.path, route_handlers=[one for one in each.route_handlers if "OPTIONS" not in one.http_methods]
+        )
+        for each in router.routes
+        if isinstance(each, HTTPRoute)
+    ]
+    return router
 
 
 class Fault(msgspec.Struct):

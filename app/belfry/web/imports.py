@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Router, post
+from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta
 
 from belfry import access, managing
 from belfry.database import Pool
-from belfry.vocabulary import Key, Kind, Name, Severity, Tenant, Time, refusals
+from belfry.vocabulary import Key, Kind, Name, Severity, Tenant, Time, refusals, routes_at
 
 MAX_ITEMS = 1000
 
@@ -56,10 +56,10 @@ async def take_over(
         return Ids(await managing.import_items(connection, msgspec.to_builtins(data)))
 
 
-routes = Router(
-    path="/v1/import",
+routes = routes_at(
+    "/v1/import",
+    [take_over],
     guards=[access.manager],
     security=access.AS_SENDER,
     tags=["notifications"],
-    route_handlers=[take_over],
 )

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Response, Router, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
@@ -27,6 +27,7 @@ from belfry.vocabulary import (
     QueryTexts,
     Time,
     refusals,
+    routes_at,
 )
 
 MAX_ITEMS = 100
@@ -226,12 +227,9 @@ async def snooze_one(
 SOME_OR_ALL = {"read": "Mark as read", "seen": "Mark as seen", "archive": "Archive"}
 SOME = {"unread": "Mark as unread", "unarchive": "Bring back from the archive", "unsnooze": "Bring back at once"}
 
-routes = Router(
-    path="/v1/inbox",
-    guards=[access.recipient],
-    security=access.AS_RECIPIENT,
-    tags=["inbox"],
-    route_handlers=[
+routes = routes_at(
+    "/v1/inbox",
+    [
         page,
         counts,
         *[_for_some_or_all(verb, f"{summary}: some, or all") for verb, summary in SOME_OR_ALL.items()],
@@ -240,4 +238,7 @@ routes = Router(
         *[_for_one(verb, f"{summary}: one") for verb, summary in (SOME_OR_ALL | SOME).items()],
         snooze_one,
     ],
+    guards=[access.recipient],
+    security=access.AS_RECIPIENT,
+    tags=["inbox"],
 )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import Router, put
+from litestar import put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta
 
 from belfry import access, managing
 from belfry.database import Pool
-from belfry.vocabulary import PathKind, refusals
+from belfry.vocabulary import PathKind, refusals, routes_at
 
 
 class Declaration(msgspec.Struct, forbid_unknown_fields=True):
@@ -30,10 +30,10 @@ async def declare(kind: PathKind, data: JSONBody[Declaration], pool: NamedDepend
         await managing.declare_kind(connection, kind, data.label, required=data.required, enabled=data.enabled)
 
 
-routes = Router(
-    path="/v1/kinds",
+routes = routes_at(
+    "/v1/kinds",
+    [declare],
     guards=[access.manager],
     security=access.AS_SENDER,
     tags=["kinds"],
-    route_handlers=[declare],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, Router, delete, patch, post
+from litestar import Response, delete, patch, post
 from litestar.di import NamedDependency
 from litestar.params import Body, HeaderParameter, JSONBody
 from msgspec import Meta
@@ -23,6 +23,7 @@ from belfry.vocabulary import (
     Tenant,
     Time,
     refusals,
+    routes_at,
 )
 
 MAX_BATCH = 1000
@@ -136,9 +137,9 @@ def _require_found(found: bool, number: int) -> None:
         raise errors.NotFound(f"there is no notification {number}, or it has ended")
 
 
-routes = Router(
-    path="/v1/notifications",
+routes = routes_at(
+    "/v1/notifications",
+    [send, revise, retract],
     security=access.AS_SENDER,
     tags=["notifications"],
-    route_handlers=[send, revise, retract],
 )

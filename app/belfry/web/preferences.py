@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import Router, get, put
+from litestar import get, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta
@@ -13,7 +13,7 @@ from msgspec import Meta
 from belfry import access, errors, preferences
 from belfry.auth import Credential
 from belfry.database import Pool
-from belfry.vocabulary import KindOrAll, refusals
+from belfry.vocabulary import KindOrAll, refusals, routes_at
 
 MAX_CHOICES = 1000
 
@@ -70,10 +70,10 @@ async def _listing(connection: preferences.Connection, me: Credential) -> Prefer
     return Preferences([Preference(p.kind, p.label, p.required, p.enabled, p.chosen) for p in found])
 
 
-routes = Router(
-    path="/v1/preferences",
+routes = routes_at(
+    "/v1/preferences",
+    [listing, choose],
     guards=[access.recipient],
     security=access.AS_RECIPIENT,
     tags=["preferences"],
-    route_handlers=[listing, choose],
 )

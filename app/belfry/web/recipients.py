@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from litestar import Router, put
+from litestar import put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from belfry import access, managing
 from belfry.database import Pool
-from belfry.vocabulary import PathName, refusals
+from belfry.vocabulary import PathName, refusals, routes_at
 
 
 class Recipient(msgspec.Struct, forbid_unknown_fields=True):
@@ -27,10 +27,10 @@ async def save(recipient: PathName, data: JSONBody[Recipient], pool: NamedDepend
         await managing.set_traits(connection, recipient, data.traits)
 
 
-routes = Router(
-    path="/v1/recipients",
+routes = routes_at(
+    "/v1/recipients",
+    [save],
     guards=[access.manager],
     security=access.AS_SENDER,
     tags=["recipients"],
-    route_handlers=[save],
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from litestar import Router, delete, put
+from litestar import delete, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from belfry import access, managing
 from belfry.database import Pool
-from belfry.vocabulary import PathName, refusals
+from belfry.vocabulary import PathName, refusals, routes_at
 
 
 class Segment(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,10 +34,10 @@ async def drop(name: PathName, pool: NamedDependency[Pool]) -> None:
         await managing.drop_segment(connection, name)
 
 
-routes = Router(
-    path="/v1/segments",
+routes = routes_at(
+    "/v1/segments",
+    [define, drop],
     guards=[access.manager],
     security=access.AS_SENDER,
     tags=["segments"],
-    route_handlers=[define, drop],
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 import msgspec
-from litestar import Router, post
+from litestar import post
 from litestar.di import NamedDependency
 
 from belfry import access, auth, errors
 from belfry.auth import Credential
 from belfry.config import Config
-from belfry.vocabulary import refusals
+from belfry.vocabulary import refusals, routes_at
 
 
 class Ticket(msgspec.Struct):
@@ -33,10 +33,10 @@ async def make(me: NamedDependency[Credential], config: NamedDependency[Config])
     return Ticket(text, seconds)
 
 
-routes = Router(
-    path="/v1/tickets",
+routes = routes_at(
+    "/v1/tickets",
+    [make],
     guards=[access.recipient],
     security=access.AS_RECIPIENT,
     tags=["stream"],
-    route_handlers=[make],
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import Router, delete, get, put
+from litestar import delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from belfry import access, managing
 from belfry.database import Pool
-from belfry.vocabulary import PathName, QueryName, refusals
+from belfry.vocabulary import PathName, QueryName, refusals, routes_at
 
 MAX_PAGE = 1000
 
@@ -58,10 +58,10 @@ async def unsubscribe(topic: PathName, recipient: PathName, pool: NamedDependenc
         await managing.unsubscribe(connection, recipient, topic)
 
 
-routes = Router(
-    path="/v1/topics/{topic:str}/subscriptions",
+routes = routes_at(
+    "/v1/topics/{topic:str}/subscriptions",
+    [listing, subscribe, unsubscribe],
     guards=[access.manager],
     security=access.AS_SENDER,
     tags=["topics"],
-    route_handlers=[listing, subscribe, unsubscribe],
 )
