@@ -21,7 +21,7 @@ from belfry.limits import Limiter
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 COOKIE = "belfry_token"
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "HEAD")
 AS_RECIPIENT: list[dict[str, list[str]]] = [{"token": []}, {"cookie": []}]
 AS_SENDER: list[dict[str, list[str]]] = [{"api_key": []}]
 """What the OpenAPI document says that routes with these guards need."""
@@ -40,9 +40,11 @@ class Limits:
 
 async def recipient(connection: Connection, _: BaseRouteHandler) -> None:
     """Guard: a recipient asks. Raises Unauthorized, Forbidden, TooManyRequests."""
+    if _method(connection) == "OPTIONS":
+        return
     state = connection.app.state
     me = authenticate(connection, state.verifier)
-    if cast(dict[str, Any], connection.scope)["method"] not in SAFE_METHODS and not _bearer(connection):
+    if _method(connection) not in SAFE_METHODS and not _bearer(connection):
         _require_own_page(connection, state.config)
     _take(state.limits.recipients, me.recipient)
     connection.scope["state"]["me"] = me
@@ -66,6 +68,11 @@ def authenticate(connection: Connection, verifier: Verifier, ticket: str | None 
     raise errors.Unauthorized(
         "no credential: send a token as `Authorization: Bearer`, the cookie `belfry_token`, or `?ticket=`"
     )
+
+
+def _method(connection: Connection) -> str:
+    """The method; what a route allows is no secret, so OPTIONS need no credential."""
+    return cast(dict[str, Any], connection.scope)["method"]
 
 
 def _bearer(connection: Connection) -> str:
@@ -106,6 +113,8 @@ def api_key(request: Request[Any, Any, Any]) -> keys.ApiKey:
 
 
 async def _require_scope(connection: Connection, scope: str) -> None:
+    if _method(connection) == "OPTIONS":
+        return
     state = connection.app.state
     key = _bearer(connection)
     if not key:
