@@ -76,7 +76,7 @@ def verdict(ground: Ground, clients: Sequence[Client], fresh: Sequence[Client]) 
 
 async def act(ground: Ground) -> tuple[Verdict, float]:
     """One scenario, with everything started."""
-    kind = chaos_faults.Reloading if ground.scenario.forks else Client
+    kind = ground.scenario.client
     clients = make(RECIPIENTS, len(RECIPIENTS) * 2, ground.ports, 1, kind)
     following = [asyncio.create_task(client.run()) for client in clients]
     async with load(ground) as shared:

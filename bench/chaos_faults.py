@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import time
@@ -78,6 +79,7 @@ class Scenario:
     pooler: bool = False
     small_disk: bool = False
     shows: tuple[str, ...] = ()  # notes of writers or clients, one of which must be there: the fault was felt
+    client: type[Client] = Client
     forks: bool = False  # the database's history is another one afterwards: clients are told to reload
 
 
@@ -100,6 +102,16 @@ class Reloading(Client):
     def _take(self, frame: sse_client.Frame) -> None:
         if frame.event == "reset":
             raise Forgotten
+        super()._take(frame)
+
+
+class Dropping(Client):
+    """A client that drops by id what it has: so the widget does, for a cursor that had to be widened."""
+
+    def _take(self, frame: sse_client.Frame) -> None:
+        if frame.event == "message" and json.loads(frame.data)["id"] in self.seen.delivered:
+            self.notes["dropped by id"] += 1
+            return
         super()._take(frame)
 
 
@@ -286,13 +298,21 @@ SCENARIOS: Mapping[str, Scenario] = {
         "a crash after commits with synchronous_commit = off",
         postgres_killed,
         settings={"synchronous_commit": "off", "wal_writer_delay": "10s"},
+        client=Reloading,
         forks=True,
         shows=("reloads",),
     ),
-    "million": Scenario("a rolled back insert of a million rows", million_rolled_back),
+    "million": Scenario("a rolled back insert of a million rows", million_rolled_back, client=Dropping),
     "pooler": Scenario("writers through PgBouncer in transaction mode", pooler_reconnects, pooler=True),
-    "failover": Scenario("a lagging standby promoted", standby_promoted, standbys=1, forks=True, shows=("reloads",)),
+    "failover": Scenario(
+        "a lagging standby promoted", standby_promoted, standbys=1, client=Reloading, forks=True, shows=("reloads",)
+    ),
     "standbys": Scenario(
-        "two standbys promoted, one after the other", standbys_promoted, standbys=2, forks=True, shows=("reloads",)
+        "two standbys promoted, one after the other",
+        standbys_promoted,
+        standbys=2,
+        client=Reloading,
+        forks=True,
+        shows=("reloads",),
     ),
 }
