@@ -18,7 +18,10 @@ GRANT EXECUTE ON FUNCTION
     belfry.settle(), belfry.deposit, belfry.require_notification, belfry.require_recipient, belfry.require_topic
 TO belfry_sender;
 -- The inbox of any recipient, for the backend that knows who is asking.
-GRANT EXECUTE ON FUNCTION belfry.counts TO belfry_sender;
+GRANT EXECUTE ON FUNCTION
+    belfry.counts, belfry.list_inbox, belfry.mark_read, belfry.mark_unread, belfry.mark_seen, belfry.archive,
+    belfry.unarchive, belfry.mark_all_read, belfry.mark_all_seen, belfry.archive_all, belfry.snooze, belfry.unsnooze
+TO belfry_sender;
 
 -- A relay reads everything and writes only first contacts, what is settled, and epochs, by function.
 -- It is a member of belfry_sender too, for POST /v1/notifications.

@@ -92,12 +92,16 @@ CREATE INDEX receipt_snoozed_idx ON belfry.receipt (recipient, notification_id) 
 CREATE INDEX receipt_unread_idx ON belfry.receipt (recipient, notification_id)
     WHERE (read_at = 'infinity' OR archived_at = 'infinity')
         AND coalesce(read_at, 'infinity') = 'infinity' AND coalesce(archived_at, 'infinity') = 'infinity';
+CREATE INDEX receipt_unseen_idx ON belfry.receipt (recipient, notification_id)
+    WHERE (seen_at = 'infinity' OR archived_at = 'infinity')
+        AND coalesce(seen_at, 'infinity') = 'infinity' AND coalesce(archived_at, 'infinity') = 'infinity';
 CREATE INDEX receipt_unarchived_idx ON belfry.receipt (recipient, notification_id) WHERE archived_at = 'infinity';
 COMMENT ON TABLE belfry.receipt IS
     'What a recipient did with a notification, where the watermarks of belfry.inbox do not say it already. In each of '
     'seen_at, read_at and archived_at NULL leaves it to the watermark, infinity says expressly not, -infinity says yes '
     'at an unknown time. Rows that say no more than the watermarks are deleted. Only functions write it.';
-COMMENT ON COLUMN belfry.receipt.notification_id IS 'The notification; no foreign key, for senders and readers meet in none.';
+COMMENT ON COLUMN belfry.receipt.notification_id IS
+    'The notification. No foreign key: it would lock the row of a broadcast for each of its readers.';
 COMMENT ON COLUMN belfry.receipt.seen_at IS 'Seen: on the screen once. Whoever reads has seen.';
 COMMENT ON COLUMN belfry.receipt.read_at IS 'Read.';
 COMMENT ON COLUMN belfry.receipt.archived_at IS 'Archived: put away; neither read nor seen by that.';
@@ -161,6 +165,71 @@ $$;
 COMMENT ON FUNCTION belfry.muted(bigint, text, text[], int8multirange[]) IS
     'Internal: whether the notification with that id and kind is muted, by what belfry.mailbox tells. Postgres writes '
     'it into the query (inlines it).';
+--- end ---
+
+--- functions/implied.sql ---
+CREATE OR REPLACE FUNCTION belfry.implied(stamp timestamptz, covered boolean) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+AS $$
+SELECT implied.stamp IS NULL OR (implied.stamp < 'infinity') = implied.covered
+$$;
+COMMENT ON FUNCTION belfry.implied(timestamptz, boolean) IS
+    'Internal: whether what a receipt says is what the watermark says without it, which covers it or not. Postgres writes '
+    'it into the query (inlines it).';
+--- end ---
+
+--- functions/stamp.sql ---
+CREATE OR REPLACE FUNCTION belfry.stamp(so boolean, was timestamptz, covered boolean) RETURNS timestamptz
+    LANGUAGE sql STABLE
+AS $$
+SELECT CASE
+    WHEN NOT stamp.so THEN CASE WHEN stamp.covered THEN 'infinity'::timestamptz END
+    WHEN stamp.was < 'infinity' THEN stamp.was
+    WHEN stamp.was IS NULL AND stamp.covered THEN '-infinity'
+    ELSE now()
+END
+$$;
+COMMENT ON FUNCTION belfry.stamp(boolean, timestamptz, boolean) IS
+    'Internal: what a receipt must say, so that it is so or not: in seen_at, read_at or archived_at, where there was what '
+    'was, and covered by the watermark or not. Postgres writes it into the query (inlines it).';
+--- end ---
+
+--- functions/fits.sql ---
+CREATE OR REPLACE FUNCTION belfry.fits(
+    state text, seen boolean, read boolean, archived boolean, snoozed_until timestamptz
+) RETURNS boolean
+    LANGUAGE sql STABLE
+AS $$
+SELECT CASE fits.state
+    WHEN 'archived' THEN fits.archived
+    WHEN 'snoozed' THEN NOT fits.archived AND fits.snoozed_until > now()
+    ELSE NOT fits.archived AND (fits.snoozed_until IS NULL OR fits.snoozed_until <= now()) AND CASE fits.state
+        WHEN 'unread' THEN NOT fits.read WHEN 'read' THEN fits.read
+        WHEN 'unseen' THEN NOT fits.seen WHEN 'seen' THEN fits.seen
+        ELSE true END
+END
+$$;
+COMMENT ON FUNCTION belfry.fits(text, boolean, boolean, boolean, timestamptz) IS
+    'Internal: whether a notification with that state is in the list of that name: all, unread, read, unseen, seen, '
+    'archived or snoozed. Postgres writes it into the query (inlines it).';
+--- end ---
+
+--- functions/require_argument.sql ---
+CREATE OR REPLACE FUNCTION belfry.require_argument(valid boolean, name text, detail text, hint text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    IF require_argument.valid IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'BF010', COLUMN = require_argument.name,
+            MESSAGE = format('%s is not valid', require_argument.name),
+            DETAIL = require_argument.detail,
+            HINT = require_argument.hint;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION belfry.require_argument(boolean, text, text, text) IS
+    'Internal: raises BF010 with the name of the argument unless it is valid.';
 --- end ---
 
 --- functions/first_contact.sql ---
@@ -313,6 +382,100 @@ COMMENT ON FUNCTION belfry.mailbox(text) IS
     'nothing: who has no row yet gets what it would say.';
 --- end ---
 
+--- functions/shelf.sql ---
+CREATE OR REPLACE FUNCTION belfry.shelf(
+    reader text, seen_through bigint, read_through bigint, archived_through bigint,
+    muted_kinds text[], muted_ranges int8multirange[],
+    state text, kinds text[], tags text[], tenant text
+) RETURNS TABLE (id bigint, recipient text, topic text, group_key text)
+    LANGUAGE sql STABLE
+AS $$
+SELECT n.id, n.recipient, n.topic, n.group_key
+FROM belfry.notification AS n
+LEFT JOIN belfry.receipt AS c ON c.recipient = shelf.reader AND c.notification_id = n.id
+WHERE belfry.alive(n.ended_at, n.expires_at)
+    AND NOT belfry.muted(n.id, n.kind, shelf.muted_kinds, shelf.muted_ranges)
+    AND (shelf.tenant IS NULL OR n.tenant = shelf.tenant)
+    AND (shelf.kinds IS NULL OR n.kind = ANY (shelf.kinds))
+    AND (shelf.tags IS NULL OR n.tags && shelf.tags)
+    AND belfry.fits(
+        shelf.state,
+        coalesce(c.seen_at < 'infinity', n.id <= shelf.seen_through),
+        coalesce(c.read_at < 'infinity', n.id <= shelf.read_through),
+        coalesce(c.archived_at < 'infinity', n.id <= shelf.archived_through),
+        c.snoozed_until)
+$$;
+COMMENT ON FUNCTION belfry.shelf(
+    text, bigint, bigint, bigint, text[], int8multirange[], text, text[], text[], text
+) IS
+    'Internal: all notifications that would be in that list of the reader if they were sent to them, which the caller '
+    'must see to. Postgres writes it into the query (inlines it).';
+--- end ---
+
+--- functions/grouped.sql ---
+CREATE OR REPLACE FUNCTION belfry.grouped(
+    reader text, since bigint, seen_through bigint, read_through bigint, archived_through bigint,
+    muted_kinds text[], muted_ranges int8multirange[],
+    state text, kinds text[], tags text[], tenant text, recipient text, topic text, group_key text
+) RETURNS TABLE (id bigint)
+    LANGUAGE sql STABLE
+AS $$
+SELECT other.id
+FROM belfry.shelf(grouped.reader, grouped.seen_through, grouped.read_through, grouped.archived_through,
+    grouped.muted_kinds, grouped.muted_ranges, grouped.state, grouped.kinds, grouped.tags, grouped.tenant) AS other
+WHERE grouped.topic IS NULL AND other.recipient = grouped.recipient AND other.group_key = grouped.group_key
+UNION ALL
+SELECT other.id
+FROM belfry.stays(grouped.reader, grouped.since, ARRAY[grouped.topic]) AS stay
+CROSS JOIN belfry.shelf(grouped.reader, grouped.seen_through, grouped.read_through, grouped.archived_through,
+    grouped.muted_kinds, grouped.muted_ranges, grouped.state, grouped.kinds, grouped.tags, grouped.tenant) AS other
+WHERE grouped.topic IS NOT NULL AND other.topic = grouped.topic AND other.group_key = grouped.group_key
+    AND other.id > stay.since AND (stay.until IS NULL OR other.id < stay.until)
+$$;
+COMMENT ON FUNCTION belfry.grouped(
+    text, bigint, bigint, bigint, bigint, text[], int8multirange[], text, text[], text[], text, text, text, text
+) IS
+    'Internal: what is in that list of the reader with that group_key, sent to them directly (recipient) or by that '
+    'topic. Postgres writes it into the query (inlines it).';
+--- end ---
+
+--- functions/marked.sql ---
+CREATE OR REPLACE FUNCTION belfry.marked(
+    reader text, state text, seen_through bigint, read_through bigint, archived_through bigint, top bigint
+) RETURNS TABLE (id bigint)
+    LANGUAGE sql STABLE
+AS $$
+SELECT c.notification_id FROM belfry.receipt AS c
+WHERE marked.state = 'all' AND c.recipient = marked.reader
+    AND c.notification_id <= least(marked.top, marked.archived_through) AND c.archived_at = 'infinity'
+UNION ALL
+SELECT c.notification_id FROM belfry.receipt AS c
+WHERE marked.state = 'unread' AND c.recipient = marked.reader
+    AND c.notification_id <= least(marked.top, greatest(marked.read_through, marked.archived_through))
+    AND (c.read_at = 'infinity' OR c.archived_at = 'infinity')
+    AND coalesce(c.read_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
+UNION ALL
+SELECT c.notification_id FROM belfry.receipt AS c
+WHERE marked.state = 'unseen' AND c.recipient = marked.reader
+    AND c.notification_id <= least(marked.top, greatest(marked.seen_through, marked.archived_through))
+    AND (c.seen_at = 'infinity' OR c.archived_at = 'infinity')
+    AND coalesce(c.seen_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
+UNION ALL
+SELECT c.notification_id FROM belfry.receipt AS c
+WHERE marked.state = 'snoozed' AND c.recipient = marked.reader
+    AND c.notification_id <= marked.top AND c.snoozed_until IS NOT NULL
+UNION ALL
+SELECT c.notification_id FROM belfry.receipt AS c
+WHERE marked.state IN ('read', 'seen', 'archived') AND c.recipient = marked.reader AND c.notification_id <= marked.top
+    AND c.notification_id > CASE marked.state WHEN 'read' THEN marked.read_through
+        WHEN 'seen' THEN marked.seen_through ELSE marked.archived_through END
+    AND CASE marked.state WHEN 'read' THEN c.read_at WHEN 'seen' THEN c.seen_at ELSE c.archived_at END < 'infinity'
+$$;
+COMMENT ON FUNCTION belfry.marked(text, text, bigint, bigint, bigint, bigint) IS
+    'Internal: what may be in that list of the reader though its watermarks say no, by the receipts, each list along its '
+    'own index. Postgres writes it into the query (inlines it).';
+--- end ---
+
 --- functions/tally.sql ---
 CREATE OR REPLACE FUNCTION belfry.tally(
     recipient text, tenant text, topics text[], head bigint, gaps int8multirange,
@@ -408,6 +571,100 @@ COMMENT ON FUNCTION belfry.total(text, text, text[]) IS
     'Internal: counts what is in the inbox, read or not, in the snapshot of the calling statement.';
 --- end ---
 
+--- functions/listing.sql ---
+CREATE OR REPLACE FUNCTION belfry.listing(
+    reader text, state text, before bigint, max_rows integer, kinds text[], tags text[], tenant text, topics text[]
+) RETURNS TABLE (
+    id bigint, group_count integer, group_ids bigint[], seen boolean, read boolean, archived boolean,
+    snoozed_until timestamptz
+)
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan'
+AS $$
+DECLARE
+    box CONSTANT record := belfry.mailbox(listing.reader);
+    -- What the watermarks say to be in the list; the rest is found by its receipts (belfry.marked).
+    low CONSTANT bigint := CASE listing.state
+        WHEN 'all' THEN box.archived_through
+        WHEN 'unread' THEN greatest(box.read_through, box.archived_through)
+        WHEN 'unseen' THEN greatest(box.seen_through, box.archived_through)
+        ELSE 0 END;
+    high CONSTANT bigint := CASE listing.state
+        WHEN 'read' THEN box.read_through WHEN 'seen' THEN box.seen_through
+        WHEN 'archived' THEN box.archived_through WHEN 'snoozed' THEN 0
+        ELSE 9223372036854775807 END;
+    top bigint := coalesce(listing.before - 1, 9223372036854775807);
+    batch integer := listing.max_rows;
+    found bigint;
+    lowest bigint;
+    leaders bigint[];
+    listed bigint[] := '{}';
+BEGIN
+    LOOP
+        -- Each source along its own index: hence rows are compared with rows, and ordered by the same two columns.
+        WITH candidate AS (
+            (SELECT n.id, n.recipient, n.topic, n.group_key
+             FROM belfry.shelf(listing.reader, box.seen_through, box.read_through, box.archived_through, box.kinds,
+                box.ranges, listing.state, listing.kinds, listing.tags, listing.tenant) AS n
+             WHERE n.recipient IS NOT NULL AND (n.recipient, n.id) > (listing.reader, low)
+                AND (n.recipient, n.id) <= (listing.reader, least(high, top))
+             ORDER BY n.recipient DESC, n.id DESC LIMIT batch)
+            UNION ALL
+            SELECT posted.* FROM belfry.stays(listing.reader, box.since, listing.topics) AS stay CROSS JOIN LATERAL (
+                SELECT n.id, n.recipient, n.topic, n.group_key
+                FROM belfry.shelf(listing.reader, box.seen_through, box.read_through, box.archived_through, box.kinds,
+                    box.ranges, listing.state, listing.kinds, listing.tags, listing.tenant) AS n
+                WHERE n.topic IS NOT NULL AND (n.topic, n.id) > (stay.topic, greatest(stay.since, low))
+                    AND (n.topic, n.id) <= (stay.topic, least(stay.until - 1, high, top))
+                ORDER BY n.topic DESC, n.id DESC LIMIT batch) AS posted
+            UNION ALL
+            (SELECT kept.* FROM belfry.marked(
+                listing.reader, listing.state, box.seen_through, box.read_through, box.archived_through, top) AS m
+             CROSS JOIN LATERAL (
+                SELECT n.id, n.recipient, n.topic, n.group_key
+                FROM belfry.shelf(listing.reader, box.seen_through, box.read_through, box.archived_through, box.kinds,
+                    box.ranges, listing.state, listing.kinds, listing.tags, listing.tenant) AS n
+                WHERE n.id = m.id AND (n.recipient = listing.reader OR EXISTS (
+                    SELECT FROM belfry.stays(listing.reader, box.since, listing.topics) AS stay
+                    WHERE stay.topic = n.topic AND stay.since < n.id AND (stay.until IS NULL OR n.id < stay.until)))
+                OFFSET 0) AS kept
+             ORDER BY m.id DESC LIMIT batch)
+        ), newest AS (
+            SELECT candidate.* FROM candidate ORDER BY candidate.id DESC LIMIT batch
+        )
+        SELECT count(*), min(newest.id), coalesce(array_agg(newest.id ORDER BY newest.id DESC) FILTER (
+            WHERE newest.group_key IS NULL OR NOT EXISTS (
+                SELECT FROM belfry.grouped(listing.reader, box.since, box.seen_through, box.read_through,
+                    box.archived_through, box.kinds, box.ranges, listing.state, listing.kinds, listing.tags,
+                    listing.tenant, newest.recipient, newest.topic, newest.group_key) AS other
+                WHERE other.id > newest.id)), '{}')
+        INTO found, lowest, leaders FROM newest;
+        listed := listed || leaders;
+        EXIT WHEN found < batch OR cardinality(listed) >= listing.max_rows;
+        -- What is behind the newest of its group is passed over, however much that is.
+        top := lowest - 1;
+        batch := least(batch * 4, 10000);
+    END LOOP;
+    RETURN QUERY
+    SELECT n.id, coalesce(team.size, 1)::integer, coalesce(team.ids, ARRAY[n.id]),
+        coalesce(c.seen_at < 'infinity', n.id <= box.seen_through),
+        coalesce(c.read_at < 'infinity', n.id <= box.read_through),
+        coalesce(c.archived_at < 'infinity', n.id <= box.archived_through),
+        CASE WHEN c.snoozed_until > now() THEN c.snoozed_until END
+    FROM unnest(listed[1:listing.max_rows]) AS shown (id)
+    JOIN belfry.notification AS n ON n.id = shown.id
+    LEFT JOIN belfry.receipt AS c ON c.recipient = listing.reader AND c.notification_id = n.id
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS size, (array_agg(other.id ORDER BY other.id DESC))[1:100] AS ids
+        FROM belfry.grouped(listing.reader, box.since, box.seen_through, box.read_through, box.archived_through,
+            box.kinds, box.ranges, listing.state, listing.kinds, listing.tags, listing.tenant, n.recipient, n.topic,
+            n.group_key) AS other
+    ) AS team ON n.group_key IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION belfry.listing(text, text, bigint, integer, text[], text[], text, text[]) IS
+    'Internal: what belfry.list_inbox shows, in the snapshot of the calling statement, without the content.';
+--- end ---
+
 --- functions/greet.sql ---
 CREATE OR REPLACE FUNCTION belfry.greet(recipient text) RETURNS void
     LANGUAGE plpgsql
@@ -423,6 +680,348 @@ END
 $$;
 COMMENT ON FUNCTION belfry.greet(text) IS
     'Internal: refuses what is no recipient, and records the first contact where there is none and it can be written.';
+--- end ---
+
+--- functions/enter.sql ---
+CREATE OR REPLACE FUNCTION belfry.enter(recipient text) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM belfry.greet(enter.recipient);
+    -- An update, not a lock alone: a snapshot that does not see it must not write on top of it (it gets 40001).
+    UPDATE belfry.inbox SET since = inbox.since WHERE inbox.recipient = enter.recipient;
+END
+$$;
+COMMENT ON FUNCTION belfry.enter(text) IS
+    'Internal: makes the caller the only one who changes the state of this recipient until the end of the transaction. '
+    'Called before a position is taken, so that the changes of one recipient are in the order of their commits.';
+--- end ---
+
+--- functions/note.sql ---
+CREATE OR REPLACE FUNCTION belfry.note(recipient text, verb text, ids bigint[], through bigint) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO belfry.change (recipient, verb, ids, through)
+    SELECT note.recipient, note.verb, array_agg(named.id ORDER BY named.place),
+        CASE WHEN (named.place - 1) / 1000 = 0 THEN note.through END
+    FROM unnest(note.ids) WITH ORDINALITY AS named (id, place)
+    GROUP BY (named.place - 1) / 1000 ORDER BY (named.place - 1) / 1000;
+    IF NOT FOUND THEN
+        INSERT INTO belfry.change (recipient, verb, through) VALUES (note.recipient, note.verb, note.through);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION belfry.note(text, text, bigint[], bigint) IS
+    'Internal: writes what became of notifications of a recipient: one change, or more of 1000 ids each, of which the '
+    'first says through.';
+--- end ---
+
+--- functions/settled_here.sql ---
+CREATE OR REPLACE FUNCTION belfry.settled_here() RETURNS bigint
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    -- A snapshot of the whole transaction does not see what has committed since, so what is settled now is too much.
+    IF current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
+        RETURN belfry.settle();
+    END IF;
+    RETURN (SELECT settled.through FROM belfry.settled);
+END
+$$;
+COMMENT ON FUNCTION belfry.settled_here() IS
+    'Internal: up to which position the next statement of this transaction sees everything that will ever be there.';
+--- end ---
+
+--- functions/tidy.sql ---
+CREATE OR REPLACE FUNCTION belfry.tidy(recipient text, ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    DELETE FROM belfry.receipt AS c USING belfry.inbox AS box
+    WHERE box.recipient = tidy.recipient AND c.recipient = tidy.recipient AND c.notification_id = ANY (tidy.ids)
+        AND c.snoozed_until IS NULL
+        AND belfry.implied(c.seen_at, c.notification_id <= box.seen_through)
+        AND belfry.implied(c.read_at, c.notification_id <= box.read_through)
+        AND belfry.implied(c.archived_at, c.notification_id <= box.archived_through);
+END
+$$;
+COMMENT ON FUNCTION belfry.tidy(text, bigint[]) IS
+    'Internal: deletes those of the receipts that say no more than the watermarks.';
+--- end ---
+
+--- functions/raise_watermark.sql ---
+CREATE OR REPLACE FUNCTION belfry.raise_watermark(recipient text, verb text, through bigint) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    box belfry.inbox;
+BEGIN
+    UPDATE belfry.inbox SET
+        seen_through = CASE raise_watermark.verb WHEN 'seen' THEN greatest(inbox.seen_through, raise_watermark.through)
+            ELSE inbox.seen_through END,
+        read_through = CASE raise_watermark.verb WHEN 'read' THEN greatest(inbox.read_through, raise_watermark.through)
+            ELSE inbox.read_through END,
+        archived_through = CASE raise_watermark.verb
+            WHEN 'archived' THEN greatest(inbox.archived_through, raise_watermark.through)
+            ELSE inbox.archived_through END
+    WHERE inbox.recipient = raise_watermark.recipient
+    RETURNING inbox.* INTO box;
+    DELETE FROM belfry.receipt AS c
+    WHERE c.recipient = raise_watermark.recipient AND c.notification_id <= raise_watermark.through
+        AND c.snoozed_until IS NULL
+        AND belfry.implied(c.seen_at, c.notification_id <= box.seen_through)
+        AND belfry.implied(c.read_at, c.notification_id <= box.read_through)
+        AND belfry.implied(c.archived_at, c.notification_id <= box.archived_through);
+END
+$$;
+COMMENT ON FUNCTION belfry.raise_watermark(text, text, bigint) IS
+    'Internal: raises the watermark of a verb, and deletes the receipts at or below it that say no more than the '
+    'watermarks. What the watermark would say wrongly has its receipt already.';
+--- end ---
+
+--- functions/compact.sql ---
+CREATE OR REPLACE FUNCTION belfry.compact(recipient text, verb text, turned bigint) RETURNS void
+    LANGUAGE plpgsql SET plan_cache_mode = 'force_generic_plan'
+AS $$
+DECLARE
+    box CONSTANT record := belfry.mailbox(compact.recipient);
+    old CONSTANT bigint := CASE compact.verb
+        WHEN 'seen' THEN box.seen_through WHEN 'read' THEN box.read_through WHEN 'archived' THEN box.archived_through
+    END;
+    settled bigint;
+    marks bigint;
+    raised bigint;
+BEGIN
+    IF old IS NULL THEN
+        RETURN;
+    END IF;
+    IF compact.verb = 'read' THEN -- who reads has seen
+        PERFORM belfry.compact(compact.recipient, 'seen', compact.turned);
+    END IF;
+    SELECT count(*) INTO marks FROM belfry.receipt AS c
+    WHERE c.recipient = compact.recipient AND c.notification_id > old AND CASE compact.verb
+        WHEN 'seen' THEN c.seen_at WHEN 'read' THEN c.read_at ELSE c.archived_at END < 'infinity';
+    -- Once for every hundred, since it reads all that is above the watermark.
+    IF marks <= 500 OR (marks - 1) / 100 = (marks - compact.turned - 1) / 100 THEN
+        RETURN;
+    END IF;
+    settled := belfry.settled_here();
+    SELECT max(summed.id) INTO raised FROM (
+        SELECT item.id, sum(CASE WHEN item.id IN (
+                SELECT c.notification_id FROM belfry.receipt AS c
+                WHERE c.recipient = compact.recipient AND c.notification_id > old AND CASE compact.verb
+                    WHEN 'seen' THEN c.seen_at WHEN 'read' THEN c.read_at ELSE c.archived_at END < 'infinity'
+            ) THEN 1 ELSE -1 END) OVER (ORDER BY item.id) AS balance
+        FROM belfry.audience(compact.recipient, box.since, old, settled) AS item
+    ) AS summed WHERE summed.balance >= 0;
+    IF raised IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO belfry.receipt AS kept (recipient, notification_id, seen_at, read_at, archived_at)
+    SELECT compact.recipient, item.id,
+        belfry.stamp(compact.verb <> 'seen' AND item.id <= box.seen_through, NULL, item.id <= box.seen_through
+            OR compact.verb = 'seen'),
+        belfry.stamp(compact.verb <> 'read' AND item.id <= box.read_through, NULL, item.id <= box.read_through
+            OR compact.verb = 'read'),
+        belfry.stamp(compact.verb <> 'archived' AND item.id <= box.archived_through, NULL,
+            item.id <= box.archived_through OR compact.verb = 'archived')
+    FROM belfry.audience(compact.recipient, box.since, old, raised) AS item
+    WHERE item.id NOT IN (
+        SELECT c.notification_id FROM belfry.receipt AS c
+        WHERE c.recipient = compact.recipient AND c.notification_id > old AND CASE compact.verb
+            WHEN 'seen' THEN c.seen_at WHEN 'read' THEN c.read_at ELSE c.archived_at END < 'infinity')
+    ON CONFLICT ON CONSTRAINT receipt_pkey DO UPDATE SET
+        seen_at = CASE compact.verb WHEN 'seen' THEN 'infinity' ELSE kept.seen_at END,
+        read_at = CASE compact.verb WHEN 'read' THEN 'infinity' ELSE kept.read_at END,
+        archived_at = CASE compact.verb WHEN 'archived' THEN 'infinity' ELSE kept.archived_at END;
+    PERFORM belfry.raise_watermark(compact.recipient, compact.verb, raised);
+END
+$$;
+COMMENT ON FUNCTION belfry.compact(text, text, bigint) IS
+    'Internal: where more than 500 receipts above a watermark say the same (verb seen, read or archived), raises it as '
+    'far as at least half of what it passes says so, and gives the others a receipt that says the contrary. So a count '
+    'reads about as many rows as it counts. Changes nothing that anybody sees; turned is how many receipts are new.';
+--- end ---
+
+--- functions/mark.sql ---
+CREATE OR REPLACE FUNCTION belfry.mark(
+    recipient text, verb text, ids bigint[], until timestamptz, tenant text, topics text[]
+) RETURNS integer
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    box record;
+    turned bigint[];
+BEGIN
+    PERFORM belfry.require_argument(
+        mark.ids IS NOT NULL, 'ids', 'It is NULL.', 'Give the ids of notifications; unknown ones are passed over.');
+    PERFORM belfry.enter(mark.recipient);
+    box := belfry.mailbox(mark.recipient);
+    WITH named AS (
+        SELECT n.id, c.seen_at, c.read_at, c.archived_at, c.snoozed_until,
+            coalesce(c.seen_at < 'infinity', n.id <= box.seen_through) AS seen,
+            coalesce(c.read_at < 'infinity', n.id <= box.read_through) AS read,
+            coalesce(c.archived_at < 'infinity', n.id <= box.archived_through) AS archived
+        FROM belfry.notification AS n
+        LEFT JOIN belfry.receipt AS c ON c.recipient = mark.recipient AND c.notification_id = n.id
+        WHERE n.id = ANY (mark.ids)
+            AND (n.recipient = mark.recipient OR EXISTS (
+                SELECT FROM belfry.stays(mark.recipient, box.since, mark.topics) AS stay
+                WHERE stay.topic = n.topic AND stay.since < n.id AND (stay.until IS NULL OR n.id < stay.until)))
+            AND belfry.alive(n.ended_at, n.expires_at)
+            AND NOT belfry.muted(n.id, n.kind, box.kinds, box.ranges)
+            AND (mark.tenant IS NULL OR n.tenant = mark.tenant)
+            AND (mark.verb <> 'unsnoozed' OR c.snoozed_until IS NOT NULL)
+    ), wanted AS (
+        SELECT named.*,
+            (named.seen OR mark.verb IN ('seen', 'read')) AND mark.verb <> 'unsnoozed' AS now_seen,
+            (named.read OR mark.verb = 'read') AND mark.verb NOT IN ('unread', 'unsnoozed') AS now_read,
+            (named.archived OR mark.verb = 'archived') AND mark.verb <> 'unarchived' AS now_archived,
+            CASE mark.verb WHEN 'snoozed' THEN mark.until WHEN 'unsnoozed' THEN NULL ELSE named.snoozed_until END
+                AS now_snoozed
+        FROM named
+    ), written AS (
+        INSERT INTO belfry.receipt (recipient, notification_id, seen_at, read_at, archived_at, snoozed_until)
+        SELECT mark.recipient, wanted.id,
+            belfry.stamp(wanted.now_seen, wanted.seen_at, wanted.id <= box.seen_through),
+            belfry.stamp(wanted.now_read, wanted.read_at, wanted.id <= box.read_through),
+            belfry.stamp(wanted.now_archived, wanted.archived_at, wanted.id <= box.archived_through),
+            wanted.now_snoozed
+        FROM wanted
+        WHERE (wanted.seen, wanted.read, wanted.archived, wanted.snoozed_until) IS DISTINCT FROM
+            (wanted.now_seen, wanted.now_read, wanted.now_archived, wanted.now_snoozed)
+        ON CONFLICT ON CONSTRAINT receipt_pkey DO UPDATE SET
+            seen_at = excluded.seen_at, read_at = excluded.read_at, archived_at = excluded.archived_at,
+            snoozed_until = excluded.snoozed_until
+        RETURNING receipt.notification_id
+    )
+    SELECT coalesce(array_agg(written.notification_id ORDER BY written.notification_id), '{}') INTO turned FROM written;
+    IF turned <> '{}' THEN
+        PERFORM belfry.note(mark.recipient, mark.verb, turned, NULL);
+        PERFORM belfry.tidy(mark.recipient, turned);
+        PERFORM belfry.compact(mark.recipient, mark.verb, cardinality(turned));
+    END IF;
+    RETURN cardinality(turned);
+END
+$$;
+COMMENT ON FUNCTION belfry.mark(text, text, bigint[], timestamptz, text, text[]) IS
+    'Internal: what mark_read, mark_unread, mark_seen, archive, unarchive, snooze and unsnooze do, told by the verb of '
+    'the change that they write. Returns how many changed.';
+--- end ---
+
+--- functions/mark_each.sql ---
+CREATE OR REPLACE FUNCTION belfry.mark_each(recipient text, verb text, ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    box CONSTANT record := belfry.mailbox(mark_each.recipient);
+BEGIN
+    INSERT INTO belfry.receipt AS kept (recipient, notification_id, seen_at, read_at, archived_at)
+    SELECT mark_each.recipient, named.id,
+        belfry.stamp(named.id <= box.seen_through OR mark_each.verb IN ('seen', 'read'), NULL,
+            named.id <= box.seen_through),
+        belfry.stamp(named.id <= box.read_through OR mark_each.verb = 'read', NULL, named.id <= box.read_through),
+        belfry.stamp(named.id <= box.archived_through OR mark_each.verb = 'archived', NULL,
+            named.id <= box.archived_through)
+    FROM unnest(mark_each.ids) AS named (id)
+    ON CONFLICT ON CONSTRAINT receipt_pkey DO UPDATE SET
+        seen_at = CASE WHEN mark_each.verb IN ('seen', 'read') AND coalesce(kept.seen_at, 'infinity') = 'infinity'
+            THEN now() ELSE kept.seen_at END,
+        read_at = CASE WHEN mark_each.verb = 'read' THEN now() ELSE kept.read_at END,
+        archived_at = CASE WHEN mark_each.verb = 'archived' THEN now() ELSE kept.archived_at END;
+    PERFORM belfry.tidy(mark_each.recipient, mark_each.ids);
+END
+$$;
+COMMENT ON FUNCTION belfry.mark_each(text, text, bigint[]) IS
+    'Internal: receipts for notifications that are not yet as the verb (seen, read or archived) says.';
+--- end ---
+
+--- functions/mark_through.sql ---
+CREATE OR REPLACE FUNCTION belfry.mark_through(recipient text, verb text, through bigint) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    -- What stays for another reason says it too, so that it leaves the indexes of what contradicts a watermark.
+    UPDATE belfry.receipt AS c SET
+        seen_at = CASE WHEN mark_through.verb IN ('seen', 'read') AND coalesce(c.seen_at, 'infinity') = 'infinity'
+            THEN now() ELSE c.seen_at END,
+        read_at = CASE WHEN mark_through.verb = 'read' AND coalesce(c.read_at, 'infinity') = 'infinity'
+            THEN now() ELSE c.read_at END,
+        archived_at = CASE WHEN mark_through.verb = 'archived' AND coalesce(c.archived_at, 'infinity') = 'infinity'
+            THEN now() ELSE c.archived_at END
+    WHERE c.recipient = mark_through.recipient AND c.notification_id <= mark_through.through
+        AND CASE mark_through.verb
+            WHEN 'seen' THEN coalesce(c.seen_at, 'infinity') WHEN 'read' THEN coalesce(c.read_at, 'infinity')
+            ELSE coalesce(c.archived_at, 'infinity') END = 'infinity';
+    IF mark_through.verb = 'read' THEN
+        PERFORM belfry.raise_watermark(mark_through.recipient, 'seen', mark_through.through);
+    END IF;
+    PERFORM belfry.raise_watermark(mark_through.recipient, mark_through.verb, mark_through.through);
+END
+$$;
+COMMENT ON FUNCTION belfry.mark_through(text, text, bigint) IS
+    'Internal: lets the watermark say that everything at or below a position is as the verb (seen, read or archived) says.';
+--- end ---
+
+--- functions/mark_all.sql ---
+CREATE OR REPLACE FUNCTION belfry.mark_all(recipient text, verb text, through bigint, tenant text, topics text[])
+    RETURNS bigint
+    LANGUAGE plpgsql SET plan_cache_mode = 'force_generic_plan'
+AS $$
+DECLARE
+    narrowed CONSTANT boolean := mark_all.tenant IS NOT NULL OR mark_all.topics IS NOT NULL;
+    box record;
+    old bigint; -- the watermark before
+    ceiling bigint; -- how far the watermark may tell it; above, receipts do
+    turned bigint;
+    above bigint[];
+BEGIN
+    PERFORM belfry.enter(mark_all.recipient);
+    ceiling := CASE WHEN narrowed THEN 0 ELSE least(mark_all.through, belfry.settled_here()) END;
+    box := belfry.mailbox(mark_all.recipient);
+    old := CASE mark_all.verb
+        WHEN 'seen' THEN box.seen_through WHEN 'read' THEN box.read_through ELSE box.archived_through END;
+    WITH turning AS (
+        SELECT item.id
+        FROM belfry.audience(
+            mark_all.recipient, box.since, old, coalesce(mark_all.through, 9223372036854775807), mark_all.topics) AS item
+        WHERE belfry.alive(item.ended_at, item.expires_at)
+            AND NOT belfry.muted(item.id, item.kind, box.kinds, box.ranges)
+            AND (mark_all.tenant IS NULL OR item.tenant = mark_all.tenant)
+            AND item.id NOT IN (
+                SELECT c.notification_id FROM belfry.receipt AS c
+                WHERE c.recipient = mark_all.recipient AND c.notification_id > old AND CASE mark_all.verb
+                    WHEN 'seen' THEN c.seen_at WHEN 'read' THEN c.read_at ELSE c.archived_at END < 'infinity')
+        UNION ALL
+        SELECT n.id
+        FROM belfry.receipt AS c JOIN belfry.notification AS n ON n.id = c.notification_id
+        WHERE c.recipient = mark_all.recipient AND c.notification_id <= least(old, mark_all.through)
+            AND CASE mark_all.verb
+                WHEN 'seen' THEN c.seen_at WHEN 'read' THEN c.read_at ELSE c.archived_at END = 'infinity'
+            AND belfry.alive(n.ended_at, n.expires_at)
+            AND NOT belfry.muted(n.id, n.kind, box.kinds, box.ranges)
+            AND (mark_all.tenant IS NULL OR n.tenant = mark_all.tenant)
+            AND (n.recipient = mark_all.recipient OR EXISTS (
+                SELECT FROM belfry.stays(mark_all.recipient, box.since, mark_all.topics) AS stay
+                WHERE stay.topic = n.topic AND stay.since < n.id AND (stay.until IS NULL OR n.id < stay.until)))
+    )
+    SELECT count(*), coalesce(array_agg(turning.id ORDER BY turning.id) FILTER (WHERE turning.id > ceiling), '{}')
+    INTO turned, above FROM turning;
+    PERFORM belfry.mark_each(mark_all.recipient, mark_all.verb, above);
+    IF ceiling > 0 THEN
+        PERFORM belfry.mark_through(mark_all.recipient, mark_all.verb, ceiling);
+    END IF;
+    IF turned > 0 THEN
+        PERFORM belfry.note(mark_all.recipient, mark_all.verb, above, CASE WHEN NOT narrowed THEN ceiling END);
+        PERFORM belfry.compact(mark_all.recipient, mark_all.verb, cardinality(above));
+    END IF;
+    RETURN turned;
+END
+$$;
+COMMENT ON FUNCTION belfry.mark_all(text, text, bigint, text, text[]) IS
+    'Internal: what mark_all_read, mark_all_seen and archive_all do, told by the verb of the change that they write. The '
+    'watermark tells it up to what is settled, receipts above; with a tenant or topics receipts alone.';
 --- end ---
 
 --- functions/badges.sql ---
@@ -471,6 +1070,208 @@ COMMENT ON FUNCTION belfry.counts(text, text, text[]) IS
     'exactly, in one snapshot. tenant and topics narrow: what was sent to the recipient directly is in every topic.';
 --- end ---
 
+--- functions/list_inbox.sql ---
+CREATE OR REPLACE FUNCTION belfry.list_inbox(
+    recipient text,
+    state text DEFAULT 'all',
+    before bigint DEFAULT NULL,
+    max_rows integer DEFAULT 20,
+    kinds text[] DEFAULT NULL,
+    tags text[] DEFAULT NULL,
+    tenant text DEFAULT NULL,
+    topics text[] DEFAULT NULL
+) RETURNS TABLE (
+    id bigint, recipient text, topic text, tenant text, kind text, title text, body text, action_url text, actions jsonb,
+    data jsonb, actor jsonb, tags text[], severity text, created_at timestamptz, expires_at timestamptz,
+    revised_at timestamptz, group_key text, group_count integer, group_ids bigint[], seen boolean, read boolean,
+    archived boolean, snoozed_until timestamptz
+)
+    -- Not PL/pgSQL, for which an argument and a column of one name are too much.
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+SELECT
+    belfry.require_argument(
+        list_inbox.state IN ('all', 'unread', 'read', 'unseen', 'seen', 'archived', 'snoozed'), 'state',
+        format('It is %s.', coalesce(to_json(list_inbox.state)::text, 'NULL')),
+        'A state is all, unread, read, unseen, seen, archived or snoozed.'),
+    belfry.require_argument(
+        list_inbox.max_rows BETWEEN 1 AND 1000, 'max_rows',
+        format('It is %s.', coalesce(list_inbox.max_rows::text, 'NULL')),
+        'Ask for 1 to 1000 at once, and for the next with before => the last id.'),
+    belfry.greet(list_inbox.recipient);
+SELECT n.id, n.recipient, n.topic, n.tenant, n.kind, n.title, n.body, n.action_url, n.actions, n.data, n.actor, n.tags,
+    n.severity, n.created_at, n.expires_at, n.revised_at, n.group_key, listed.group_count, listed.group_ids, listed.seen,
+    listed.read, listed.archived, listed.snoozed_until
+FROM belfry.listing(
+    list_inbox.recipient, list_inbox.state, list_inbox.before, list_inbox.max_rows, list_inbox.kinds, list_inbox.tags,
+    list_inbox.tenant, list_inbox.topics) AS listed
+CROSS JOIN LATERAL (SELECT * FROM belfry.notification WHERE notification.id = listed.id OFFSET 0) AS n
+ORDER BY n.id DESC
+$$;
+COMMENT ON FUNCTION belfry.list_inbox(text, text, bigint, integer, text[], text[], text, text[]) IS
+    'A page of the recipient''s inbox, the newest first: at most max_rows with an id below before. state is all (neither '
+    'archived nor snoozed), unread, read, unseen, seen, archived or snoozed. kinds: any of these; tags: any of these; '
+    'tenant and topics narrow, where what was sent to the recipient directly is in every topic. Of the notifications with '
+    'one group_key that were sent to one recipient or topic the newest stands for all: group_count tells how many there '
+    'are, itself included, and group_ids the newest 100 of them. Errors: BF001, BF010.';
+--- end ---
+
+--- functions/mark_read.sql ---
+CREATE OR REPLACE FUNCTION belfry.mark_read(
+    recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    RETURN belfry.mark(mark_read.recipient, 'read', mark_read.ids, NULL, mark_read.tenant, mark_read.topics);
+END
+$$;
+COMMENT ON FUNCTION belfry.mark_read(text, bigint[], text, text[]) IS
+    'Marks notifications of the recipient as read, and so as seen. Returns how many changed; ids that are unknown, '
+    'not the recipient''s or repeated are passed over. tenant and topics narrow.';
+--- end ---
+
+--- functions/mark_unread.sql ---
+CREATE OR REPLACE FUNCTION belfry.mark_unread(
+    recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    RETURN belfry.mark(mark_unread.recipient, 'unread', mark_unread.ids, NULL, mark_unread.tenant, mark_unread.topics);
+END
+$$;
+COMMENT ON FUNCTION belfry.mark_unread(text, bigint[], text, text[]) IS
+    'Marks notifications of the recipient as unread. Returns how many changed; ids that are unknown, not the '
+    'recipient''s or repeated are passed over. tenant and topics narrow.';
+--- end ---
+
+--- functions/mark_seen.sql ---
+CREATE OR REPLACE FUNCTION belfry.mark_seen(
+    recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    RETURN belfry.mark(mark_seen.recipient, 'seen', mark_seen.ids, NULL, mark_seen.tenant, mark_seen.topics);
+END
+$$;
+COMMENT ON FUNCTION belfry.mark_seen(text, bigint[], text, text[]) IS
+    'Marks notifications of the recipient as seen, which leaves them unread. Returns how many changed; ids that are '
+    'unknown, not the recipient''s or repeated are passed over. tenant and topics narrow.';
+--- end ---
+
+--- functions/archive.sql ---
+CREATE OR REPLACE FUNCTION belfry.archive(
+    recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    RETURN belfry.mark(archive.recipient, 'archived', archive.ids, NULL, archive.tenant, archive.topics);
+END
+$$;
+COMMENT ON FUNCTION belfry.archive(text, bigint[], text, text[]) IS
+    'Archives notifications of the recipient: they leave list and counts, and remain read or unread. Returns how many '
+    'changed; ids that are unknown, not the recipient''s or repeated are passed over. tenant and topics narrow.';
+--- end ---
+
+--- functions/unarchive.sql ---
+CREATE OR REPLACE FUNCTION belfry.unarchive(
+    recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    RETURN belfry.mark(unarchive.recipient, 'unarchived', unarchive.ids, NULL, unarchive.tenant, unarchive.topics);
+END
+$$;
+COMMENT ON FUNCTION belfry.unarchive(text, bigint[], text, text[]) IS
+    'Takes notifications of the recipient back out of the archive. Returns how many changed; ids that are unknown, '
+    'not the recipient''s or repeated are passed over. tenant and topics narrow.';
+--- end ---
+
+--- functions/snooze.sql ---
+CREATE OR REPLACE FUNCTION belfry.snooze(
+    recipient text, ids bigint[], until timestamptz, tenant text DEFAULT NULL, topics text[] DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    PERFORM belfry.require_argument(
+        snooze.until > now() AND isfinite(snooze.until), 'until',
+        format('It is %s.', coalesce(to_json(snooze.until)::text, 'NULL')),
+        'Give a time in the future, such as now() + interval ''1 hour''.');
+    RETURN belfry.mark(snooze.recipient, 'snoozed', snooze.ids, snooze.until, snooze.tenant, snooze.topics);
+END
+$$;
+COMMENT ON FUNCTION belfry.snooze(text, bigint[], timestamptz, text, text[]) IS
+    'Takes notifications of the recipient out of list and counts until a time in the future, when they return unread '
+    'and unseen (belfry.deliver_due brings them back live). Returns how many changed; ids that are unknown, not the '
+    'recipient''s or repeated are passed over. tenant and topics narrow.';
+--- end ---
+
+--- functions/unsnooze.sql ---
+CREATE OR REPLACE FUNCTION belfry.unsnooze(
+    recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    RETURN belfry.mark(unsnooze.recipient, 'unsnoozed', unsnooze.ids, NULL, unsnooze.tenant, unsnooze.topics);
+END
+$$;
+COMMENT ON FUNCTION belfry.unsnooze(text, bigint[], text, text[]) IS
+    'Ends the snooze of notifications of the recipient now, as if it were due: they return unread and unseen. Returns '
+    'how many changed; ids that are unknown, not the recipient''s or repeated are passed over. tenant and topics '
+    'narrow.';
+--- end ---
+
+--- functions/mark_all_read.sql ---
+CREATE OR REPLACE FUNCTION belfry.mark_all_read(
+    recipient text, through bigint DEFAULT NULL, tenant text DEFAULT NULL, topics text[] DEFAULT NULL
+) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    RETURN belfry.mark_all(mark_all_read.recipient, 'read', mark_all_read.through, mark_all_read.tenant, mark_all_read.topics);
+END
+$$;
+COMMENT ON FUNCTION belfry.mark_all_read(text, bigint, text, text[]) IS
+    'Marks everything in the inbox of the recipient as read, and so as seen, at or below the id through, or all of '
+    'it. What commits later is not, even with a lower id. Returns how many changed. tenant and topics narrow.';
+--- end ---
+
+--- functions/mark_all_seen.sql ---
+CREATE OR REPLACE FUNCTION belfry.mark_all_seen(
+    recipient text, through bigint DEFAULT NULL, tenant text DEFAULT NULL, topics text[] DEFAULT NULL
+) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    RETURN belfry.mark_all(mark_all_seen.recipient, 'seen', mark_all_seen.through, mark_all_seen.tenant, mark_all_seen.topics);
+END
+$$;
+COMMENT ON FUNCTION belfry.mark_all_seen(text, bigint, text, text[]) IS
+    'Marks everything in the inbox of the recipient as seen, at or below the id through, or all of it. What commits '
+    'later is not, even with a lower id. Returns how many changed. tenant and topics narrow.';
+--- end ---
+
+--- functions/archive_all.sql ---
+CREATE OR REPLACE FUNCTION belfry.archive_all(
+    recipient text, through bigint DEFAULT NULL, tenant text DEFAULT NULL, topics text[] DEFAULT NULL
+) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    RETURN belfry.mark_all(archive_all.recipient, 'archived', archive_all.through, archive_all.tenant, archive_all.topics);
+END
+$$;
+COMMENT ON FUNCTION belfry.archive_all(text, bigint, text, text[]) IS
+    'Archives everything in the inbox of the recipient, at or below the id through, or all of it. What commits later '
+    'is not, even with a lower id. Returns how many changed. tenant and topics narrow.';
+--- end ---
+
 --- grants.sql ---
 -- Nothing is granted that is not named here: everything is taken back first.
 REVOKE ALL ON SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_relay, belfry_monitor;
@@ -492,7 +1293,10 @@ GRANT EXECUTE ON FUNCTION
     belfry.settle(), belfry.deposit, belfry.require_notification, belfry.require_recipient, belfry.require_topic
 TO belfry_sender;
 -- The inbox of any recipient, for the backend that knows who is asking.
-GRANT EXECUTE ON FUNCTION belfry.counts TO belfry_sender;
+GRANT EXECUTE ON FUNCTION
+    belfry.counts, belfry.list_inbox, belfry.mark_read, belfry.mark_unread, belfry.mark_seen, belfry.archive,
+    belfry.unarchive, belfry.mark_all_read, belfry.mark_all_seen, belfry.archive_all, belfry.snooze, belfry.unsnooze
+TO belfry_sender;
 
 -- A relay reads everything and writes only first contacts, what is settled, and epochs, by function.
 -- It is a member of belfry_sender too, for POST /v1/notifications.

@@ -7,12 +7,18 @@ from typing import Any
 import psycopg
 import pytest
 
-TABLES = ["notification", "change", "subscription", "inbox", "settled", "epoch", "setting", "migration", "api_key"]
+TABLES = [
+    "notification", "change", "subscription", "inbox", "receipt", "preference", "kind", "settled", "epoch", "setting",
+    "migration", "api_key",
+]  # fmt: skip
 WRITES = {
     "notification": "created_at = now()",
     "change": "verb = 'subscribed'",
     "subscription": "until = NULL",
     "inbox": "since = 0",
+    "receipt": "read_at = now()",
+    "preference": "enabled = false",
+    "kind": "enabled = false",
     "settled": "through = 0",
     "epoch": "timeline = NULL",
     "setting": "value = 'poll'",
@@ -29,6 +35,12 @@ SENDER_MAY = [
     "SELECT belfry.subscribe('u1', 't')",
     "SELECT belfry.unsubscribe('u1', 't')",
     "SELECT belfry.settle()",
+    "SELECT * FROM belfry.counts('u1')",
+    "SELECT * FROM belfry.list_inbox('u1')",
+    "SELECT belfry.mark_read('u1', '{1}'), belfry.mark_unread('u1', '{1}'), belfry.mark_seen('u1', '{1}')",
+    "SELECT belfry.archive('u1', '{1}'), belfry.unarchive('u1', '{1}')",
+    "SELECT belfry.snooze('u1', '{1}', now() + interval '1 hour'), belfry.unsnooze('u1', '{1}')",
+    "SELECT belfry.mark_all_read('u1'), belfry.mark_all_seen('u1'), belfry.archive_all('u1')",
     "INSERT INTO belfry.notification (recipient, kind) VALUES ('u1', 'k') RETURNING id",
     "INSERT INTO belfry.notification (recipient, tenant, kind, title, body, data, action_url, actions, actor, tags,"
     " severity, dedupe_key, group_key, expires_at) VALUES ('u1', '', 'k', '', '', '{}', NULL, '[]', NULL, '{}', 'info',"
@@ -48,6 +60,11 @@ SENDER_MAY_NOT = [
     "SELECT belfry.new_epoch()",
     "SELECT belfry.last_position()",
     "SELECT * FROM belfry.identity()",
+    "SELECT * FROM belfry.badges('[]')",
+    "SELECT belfry.mark('u1', 'read', '{1}', NULL, NULL, NULL)",
+    "INSERT INTO belfry.notification (recipient, kind, silent) VALUES ('u1', 'k', true)",
+    "INSERT INTO belfry.notification (recipient, kind, ended_at) VALUES ('u1', 'k', now())",
+    "INSERT INTO belfry.notification (recipient, kind, revised_at) VALUES ('u1', 'k', now())",
     "CREATE TABLE belfry.mine (id int)",
     "DROP TABLE belfry.notification",
     "ALTER TABLE belfry.notification DISABLE TRIGGER notification_ring",
@@ -57,6 +74,7 @@ RELAY_MAY = [
     *SENDER_MAY,
     "SELECT last_value, is_called FROM belfry.position",
     "SELECT * FROM belfry.contact('{u1}')",
+    'SELECT * FROM belfry.badges(\'[{"recipient": "u1"}]\')',
     "SELECT belfry.settle(0, '')",
     "SELECT belfry.ensure_epoch()",
     "SELECT belfry.new_epoch('')",
@@ -76,6 +94,7 @@ MONITOR_MAY = [
     "SELECT verb, count(*), max(created_at) FROM belfry.change GROUP BY verb",
     "SELECT topic, count(*) FROM belfry.subscription WHERE until IS NULL GROUP BY topic",
     "SELECT count(*) FROM belfry.inbox",
+    "SELECT * FROM belfry.kind",
     "SELECT last_value FROM belfry.position",
     "SELECT belfry.last_position()",
 ]
@@ -84,6 +103,9 @@ MONITOR_MAY_NOT = [
     "SELECT body FROM belfry.notification",
     "SELECT recipient FROM belfry.subscription",
     "SELECT recipient FROM belfry.inbox",
+    "SELECT recipient FROM belfry.receipt",
+    "SELECT recipient FROM belfry.preference",
+    "SELECT * FROM belfry.counts('u1')",
     "SELECT recipient FROM belfry.change",
     "SELECT name FROM belfry.api_key",
     "SELECT belfry.send('u1', 'k')",
