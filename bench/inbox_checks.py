@@ -15,7 +15,7 @@ import psycopg
 from bench.inbox_client import Client
 from bench.inbox_facts import Change, Counts, Facts, Listed, Scope, Sent, Window
 from bench.inbox_oracle import STATES, Model
-from bench.inbox_writers import KINDS, TAGS, TENANTS, Intent, Journal, moment
+from bench.inbox_writers import KINDS, TAGS, TENANTS, Intent, Journal, hoards, moment
 
 Connection = psycopg.AsyncConnection[Any]
 WAITING: LiteralString = """
@@ -23,6 +23,7 @@ WAITING: LiteralString = """
         + (SELECT count(*) FROM belfry.receipt WHERE snoozed_until <= now())
 """
 SCHEDULED: LiteralString = "SELECT count(*) FROM belfry.scheduled WHERE deliver_at <= now()"
+WATERMARK: LiteralString = "SELECT greatest(read_through, seen_through) FROM belfry.inbox WHERE recipient = %s"
 HEAD: LiteralString = """
     SELECT greatest((SELECT max(id) FROM belfry.notification), (SELECT max(id) FROM belfry.change), 0)
 """
@@ -82,6 +83,7 @@ class Checker:
             self.fault("overdue", f"the snooze of {id} is over and was not delivered")
         for recipient in self.model.inboxes:
             await self._tables(recipient, now)
+            self.counts["compacted"] += hoards(recipient) and bool(await self._value(WATERMARK, recipient))
         for client in self.clients:
             self._client(client, now)
         self.counts["checkpoints"] += 1
@@ -97,8 +99,8 @@ class Checker:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
 
-    async def _value(self, query: LiteralString) -> Any:
-        cursor = await self.conn.execute(query)
+    async def _value(self, query: LiteralString, *parameters: object) -> Any:
+        cursor = await self.conn.execute(query, parameters)
         return (await cursor.fetchall())[0][0]
 
     # --- settling --------------------------------------------------------------------------------------------

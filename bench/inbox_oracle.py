@@ -235,7 +235,7 @@ class Model:
             EFFECTS[step.verb](item, step)
             changed = item != before
             if sees is None:
-                self.unsure += 1
+                self.unsure += changed and not item.muted and not self._over(item.sent, step.looked)
                 high += changed
                 if changed and not (item.sent.id in named or item.sent.id <= through):
                     inbox.items[item.sent.id] = before
