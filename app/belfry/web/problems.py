@@ -23,18 +23,27 @@ def problem(status: int, title: str, detail: str, headers: dict[str, str] | None
     return Response(content, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def from_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """What the framework refused: a wrong route, method, parameter or body."""
-    faults = _faults(error.extra)
+    faults = _faults(request, error.extra)
     detail = " ".join(f"{fault['field']}: {fault['detail']}." for fault in faults) or error.detail
     more = {"errors": faults} if faults else {}
     return problem(error.status_code, HTTPStatus(error.status_code).phrase, detail, error.headers, **more)
 
 
-def _faults(extra: Any) -> list[dict[str, str]]:
-    """The fields that the framework found at fault."""
+def _faults(request: Request[Any, Any, Any], extra: Any) -> list[dict[str, str]]:
+    """The fields that the framework found at fault, by the names that the client gave them."""
     found = cast(list[dict[str, str]], extra) if isinstance(extra, list) else []
-    return [{"field": each.get("key", "body"), "detail": each["message"]} for each in found if "message" in each]
+    return [
+        {"field": _called(request, each.get("key", "body")), "detail": each["message"]}
+        for each in found
+        if "message" in each
+    ]
+
+
+def _called(request: Request[Any, Any, Any], key: str) -> str:
+    parameter = request.route_handler.parsed_fn_signature.parameters.get(key)
+    return getattr(parameter and parameter.kwarg_definition, "name", None) or key
 
 
 def from_belfry(_: Request[Any, Any, Any], error: errors.BelfryError) -> Response[Any]:
