@@ -143,6 +143,7 @@ class Client:
     rng: random.Random
     tenant: str | None = None
     topics: tuple[str, ...] | None = None
+    paged: bool = False  # begins with `GET /v1/inbox`, again and again: then it has the numbers, and not every item
     mean_life_seconds: float = 4.0
     state: Reducer = field(default_factory=Reducer)
     last_id: str = ""
@@ -155,13 +156,11 @@ class Client:
     _port: int = 0
     _stream: sse_client.Stream | None = None
 
-    @property
-    def path(self) -> str:
-        """Where it connects."""
-        query = [("cursor", "0")]
+    def _path(self, route: str, **more: str) -> str:
+        query = [*more.items()]
         query += [("tenant", self.tenant)] if self.tenant is not None else []
         query += [("topic", topic) for topic in self.topics or ()]
-        return f"/v1/stream?{urlencode(query)}"
+        return f"{route}?{urlencode(query)}"
 
     def covers(self, position: int) -> bool:
         """Whether it is live and has everything up to a position."""
@@ -196,14 +195,25 @@ class Client:
         others = [port for port in self.ports if port != self._port] or list(self.ports)
         self._port = self.rng.choice(others)
         try:
+            if self.paged and (not self.last_id or self.rng.random() < 0.5):
+                await self._begin(credential)
+            path = self._path("/v1/stream", cursor="0")
             stream = await sse_client.connect(
-                "127.0.0.1", self._port, self.path, token=credential, last_event_id=self.last_id
+                "127.0.0.1", self._port, path, token=credential, last_event_id=self.last_id
             )
-        except (sse_client.Refused, OSError, TimeoutError) as error:
+        except (sse_client.Refused, relay.RelayProblem, OSError, TimeoutError) as error:
             self.notes[f"not let in: {type(error).__name__}"] += 1
             return None
         self.connects += 1
         return stream
+
+    async def _begin(self, credential: str) -> None:
+        """A page with its numbers, and the cursor to go on from."""
+        page = await asyncio.to_thread(relay.ask, self._port, self._path("/v1/inbox", limit="100"), credential)
+        self.state = Reducer(unread=page["unread"], unseen=page["unseen"])
+        self.last_id = page["cursor"]
+        self.history.append((page["cursor"], "page", f"unread {page['unread']}, unseen {page['unseen']}"))
+        self.notes["pages"] += 1
 
     async def _cut(self, stream: sse_client.Stream) -> None:
         while True:

@@ -66,6 +66,7 @@ class Step:
     tenant: str | None = None
     topics: tuple[str, ...] | None = None
     result: int | None = None
+    committed: Window = Window(0, 0)
 
 
 @dataclass(frozen=True, slots=True)

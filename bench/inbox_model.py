@@ -73,7 +73,7 @@ class Outcome:
 def make_clients(
     options: Options, recipients: Sequence[str], topics: Sequence[str], ports: Sequence[int]
 ) -> list[Client]:
-    """Dealt over the recipients in turn; every fifth is narrowed, every third is seldom cut."""
+    """Dealt over the recipients in turn; some are narrowed, some begin with a page, some are seldom cut."""
     rng = random.Random(f"{options.seed} inbox clients")
     made: list[Client] = []
     for number in range(options.clients if ports else 0):
@@ -81,7 +81,8 @@ def make_clients(
         if number % 5 == 4:
             client.tenant = rng.choice((None, *TENANTS))
             client.topics = tuple(rng.sample(list(topics), 2)) if rng.random() < 0.5 else None
-        client.mean_life_seconds = 60.0 if number % 3 == 0 else 3.0
+        client.paged = number % 4 == 3
+        client.mean_life_seconds = 60.0 if number % 3 == 0 else 1.5
         made.append(client)
     return made
 

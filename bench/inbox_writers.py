@@ -20,6 +20,7 @@ import psycopg
 from psycopg import sql
 
 from bench.inbox_facts import EVERYONE, Revision, Step, Window
+from bench.inbox_oracle import shared
 
 Connection = psycopg.AsyncConnection[Any]
 TENANTS = ("", "acme", "beta")
@@ -111,7 +112,7 @@ class Journal:
     def commit(self, entries: Entries, xid: str, window: Window) -> None:
         """The server said that all of this is committed."""
         self.intents += [(intent, window, xid) for intent in entries.intents]
-        self.steps += entries.steps
+        self.steps += [replace(step, committed=window) for step in entries.steps]
         self.retracted |= dict.fromkeys(entries.retracted, window.closes)
         self.revised += entries.revised
         times = [intent.expires_at for intent in entries.intents] + [intent.deliver_at for intent in entries.intents]
@@ -145,7 +146,7 @@ class Writer:
         return [
             ("send", 22, self._send), ("send_many", 2, self._send_many), ("publish", 9, self._publish),
             ("broadcast", 1, self._broadcast), ("send", 4, self._insert),
-            ("subscribe", 3, self._subscribe), ("unsubscribe", 2, self._unsubscribe),
+            ("subscribe", 3, self._membership("subscribe")), ("unsubscribe", 2, self._membership("unsubscribe")),
             ("set_preference", 3, self._prefer),
             ("mark_read", 10, self._by_id("mark_read")), ("mark_unread", 4, self._by_id("mark_unread")),
             ("mark_seen", 5, self._by_id("mark_seen")), ("archive", 5, self._by_id("archive")),
@@ -332,13 +333,14 @@ class Writer:
 
         return work
 
-    async def _subscribe(self, conn: Connection) -> None:
-        step = replace(self._step("subscribe"), topic=self._rng.choice(self.journal.topics), tenant=None, topics=None)
-        await self._do(conn, step, {"recipient": step.recipient, "topic": step.topic})
+    def _membership(self, verb: str) -> Callable[[Connection], Any]:
+        async def work(conn: Connection) -> None:
+            others = [who for who in self.journal.recipients if shared(who)]
+            who = self._rng.choice(others if others and self._rng.random() < 0.4 else self._own)
+            step = Step(verb, who, Window(0, 0), topic=self._rng.choice(self.journal.topics))
+            await self._do(conn, step, {"recipient": who, "topic": step.topic})
 
-    async def _unsubscribe(self, conn: Connection) -> None:
-        step = replace(self._step("unsubscribe"), topic=self._rng.choice(self.journal.topics), tenant=None, topics=None)
-        await self._do(conn, step, {"recipient": step.recipient, "topic": step.topic})
+        return work
 
     async def _prefer(self, conn: Connection) -> None:
         kind, enabled = self._rng.choice([*KINDS, EVERYONE]), self._rng.choice((True, True, False, False, None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jwt
 
@@ -29,6 +31,22 @@ class RelayProblem(Exception):
 def token(recipient: str, seconds: float = 3600) -> str:
     """A recipient's credential as an application would make it."""
     return jwt.encode({"sub": recipient, "exp": int(time.time() + seconds)}, SECRET, algorithm="HS256")
+
+
+def ask(port: int, path: str, credential: str, timeout: float = 10) -> Any:
+    """The JSON of a GET with a recipient's credential. Raises RelayProblem, or OSError where nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {credential}"})
+        answer = connection.getresponse()
+        body = answer.read()
+    except http.client.HTTPException as error:
+        raise RelayProblem(f"{path}: {error!r}") from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise RelayProblem(f"{path}: {answer.status} {body[:200]!r}")
+    return json.loads(body)
 
 
 class Relay:
