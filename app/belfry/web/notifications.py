@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, patch, post
+from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import Body, HeaderParameter, JSONBody
 from msgspec import Meta
 
-from belfry import access, errors, managing, sending
+from belfry import access, errors, managing, sending, tracing
 from belfry.database import Pool
 from belfry.idempotency import Request as Asked
 from belfry.keys import ApiKey
@@ -117,6 +117,50 @@ def _require_one_audience(each: Outgoing, prefix: str) -> None:
         )
 
 
+class Reach(msgspec.Struct):
+    """How many it was sent to, and how many of them have seen it, read it, archived it."""
+
+    sent: int
+    seen: int
+    read: int
+    archived: int
+
+
+class Notification(msgspec.Struct, kw_only=True):
+    """What was sent, and what became of it."""
+
+    id: int
+    recipient: str | None
+    topic: str | None
+    tenant: str
+    kind: str
+    title: str
+    body: str
+    action_url: str | None
+    actions: list[Any]
+    data: dict[str, Any]
+    actor: dict[str, Any] | None
+    tags: list[str]
+    severity: str
+    created_at: str
+    expires_at: str | None
+    revised_at: str | None
+    ended_at: str | None
+    group_key: str | None
+    dedupe_key: str | None
+    reach: Reach
+
+
+@get("/{id:int}", summary="Look at a notification", guards=[access.manager], responses=refusals(404))
+async def look(id: PathNumber, pool: NamedDependency[Pool]) -> Notification:
+    """Its content, and how many have it, saw it, read it."""
+    async with pool.connection() as connection:
+        content = await tracing.content(connection, id)
+        if content is None:
+            raise errors.NotFound(f"there is no notification {id}")
+        return Notification(**content, reach=Reach(*await tracing.reach(connection, id)))
+
+
 @patch("/{id:int}", summary="Revise a notification", guards=[access.manager], responses=refusals(404, 413))
 async def revise(id: PathNumber, data: JSONBody[Content], pool: NamedDependency[Pool]) -> Sent:
     """Change what was sent, live everywhere; what is left out stays as it is."""
@@ -139,7 +183,7 @@ def _require_found(found: bool, number: int) -> None:
 
 routes = routes_at(
     "/v1/notifications",
-    [send, revise, retract],
+    [send, look, revise, retract],
     security=access.AS_SENDER,
     tags=["notifications"],
 )
