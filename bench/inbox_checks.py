@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from bench.inbox_client import Client
 from bench.inbox_facts import Change, Counts, Facts, Listed, Scope, Sent, Window
-from bench.inbox_oracle import STATES, Model
-from bench.inbox_writers import KINDS, TAGS, TENANTS, Intent, Journal, hoards, moment
+from bench.inbox_items import STATES
+from bench.inbox_journal import Intent, Journal, hoards, moment
+from bench.inbox_oracle import Model
+from bench.inbox_writers import KINDS, TAGS, TENANTS
 
 Connection = psycopg.AsyncConnection[Any]
 WAITING: LiteralString = """
@@ -84,6 +87,7 @@ class Checker:
         for recipient in self.model.inboxes:
             await self._tables(recipient, now)
             self.counts["compacted"] += hoards(recipient) and bool(await self._value(WATERMARK, recipient))
+        await self._badges(head, now)
         for client in self.clients:
             self._client(client, now)
         self.counts["checkpoints"] += 1
@@ -226,6 +230,33 @@ class Checker:
         self.counts["counts compared"] += 1
         if told != wanted:
             self.fault("counts", f"{recipient} {scope}: the function says {told}, the model {wanted}")
+
+    async def _badges(self, head: int, now: float) -> None:
+        """The counts that relays ask for: of many at once, at any cursor."""
+        top = self.rng.randint(0, head)
+        edges = sorted(self.rng.sample(range(1, top + 2), k=min(6, top // 2 * 2)))
+        gaps = list(zip(edges[::2], edges[1::2], strict=True))
+        scopes = [
+            (recipient, self.rng.choice((None, *TENANTS)), self.rng.choice((None, self.rng.sample(self._topics(), 2))))
+            for recipient in self.model.inboxes
+        ]
+        asked = [dict(zip(("recipient", "tenant", "topics"), scope, strict=True)) for scope in scopes]
+        cursor = await self.conn.execute(
+            "SELECT place, unread, unseen FROM belfry.badges(%s, %s, %s::bigint[], %s::bigint[])",
+            (Jsonb(asked), top, [lo for lo, _ in gaps], [hi for _, hi in gaps]),
+        )
+        told = {place: (unread, unseen) for place, unread, unseen in await cursor.fetchall()}
+        for place, (recipient, tenant, topics) in enumerate(scopes, start=1):
+            shown = [
+                item
+                for item in self.model.items(recipient, now, Scope(tenant, topics))
+                if STATES["unread"](item) and item.sent.id <= top
+                and not any(lo <= item.sent.id <= hi for lo, hi in gaps)
+            ]  # fmt: skip
+            wanted = (len(shown), sum(not item.seen for item in shown))
+            self.counts["badges compared"] += 1
+            if told.get(place) != wanted:
+                self.fault("badges", f"{recipient} {tenant} {topics} at {top} but {gaps}: {told.get(place)}, {wanted}")
 
     async def _list(
         self, recipient: str, now: float, state: str, scope: Scope, kinds: list[str] | None, tags: list[str] | None
