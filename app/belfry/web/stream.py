@@ -13,14 +13,13 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 from litestar.response.base import ASGIResponse
 
-from belfry import errors, sse
+from belfry import access, sse
 from belfry.auth import Credential, Verifier
 from belfry.config import Config
 from belfry.hub import Stream
 from belfry.protocol import EXTENSION, ServerConnection
 from belfry.relay import Relay
 
-COOKIE = "belfry_token"
 OVERLOADED_SPREAD_MILLISECONDS = 15_000
 
 
@@ -81,31 +80,15 @@ async def stream(
     ticket: Annotated[str | None, QueryParameter(description="A ticket instead of a header or cookie")] = None,
 ) -> ASGIResponse:
     """Open the stream: what the client missed since its cursor, then `ready`, then what is new."""
-    credential = authenticate(request, verifier, ticket)
+    credential = access.authenticate(request, verifier, ticket).narrowed(topic, tenant)
     if relay.load >= config.max_streams:
         return Refusal(relay.hub.goodbye("overloaded", OVERLOADED_SPREAD_MILLISECONDS))
     requested = request.headers.get("last-event-id") or last_event_id or cursor
-    return EventStream(relay, _open(config, credential, topic, tenant), requested)
+    return EventStream(relay, _open(config, credential), requested)
 
 
-def authenticate(request: Request[Any, Any, Any], verifier: Verifier, ticket: str | None = None) -> Credential:
-    """The recipient behind a request: `Authorization: Bearer`, the cookie, or a ticket in the query.
-
-    Raises Unauthorized.
-    """
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    token = bearer.strip() if scheme.lower() == "bearer" else request.cookies.get(COOKIE)
-    if token:
-        return verifier.recipient(token)
-    if ticket:
-        return verifier.recipient(ticket, ticket=True)
-    raise errors.Unauthorized(
-        "no credential: send a token as `Authorization: Bearer`, the cookie `belfry_token`, or `?ticket=`"
-    )
-
-
-def _open(config: Config, credential: Credential, topics: list[str] | None, tenant: str | None) -> Stream:
-    """The stream that a credential and a request allow; both only narrow."""
+def _open(config: Config, credential: Credential) -> Stream:
+    """The stream that a credential allows."""
     now = asyncio.get_running_loop().time()
     age = config.max_stream_age_seconds * random.uniform(0.8, 1.0)
     expiry = credential.expires_at - time.time()
@@ -113,26 +96,12 @@ def _open(config: Config, credential: Credential, topics: list[str] | None, tena
         recipient=credential.recipient,
         send=_nowhere,
         buffer_bytes=config.stream_buffer_bytes,
-        tenant=_narrower(credential.tenant, tenant),
-        narrowed=_both(credential.topics, None if topics is None else frozenset(topics)),
+        tenant=credential.tenant,
+        narrowed=credential.topics,
         ends_at=now + min(age, expiry),
         ends_because="expired" if expiry < age else "rotate",
         beats_at=now + config.heartbeat_seconds * random.uniform(0.5, 1.0),
     )
-
-
-def _both(granted: frozenset[str] | None, asked: frozenset[str] | None) -> frozenset[str] | None:
-    """The topics that the token and the request both allow; None: all of mine."""
-    if granted is None or asked is None:
-        return granted if asked is None else asked
-    return granted & asked
-
-
-def _narrower(granted: str | None, asked: str | None) -> str | None:
-    """The tenant of the token; a request can only name the same one, any other has no rows."""
-    if granted is None or asked is None or granted == asked:
-        return granted if asked is None else asked
-    return "\0"  # no tenant has this name: asked for one that the token does not allow
 
 
 def _headers() -> dict[str, str]:
