@@ -4,8 +4,8 @@ CREATE OR REPLACE FUNCTION belfry.badges(
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
-    gaps CONSTANT int8multirange := coalesce((
-        SELECT range_agg(int8range(gap.lo, gap.hi, '[]')) FROM unnest(badges.los, badges.his) AS gap (lo, hi)), '{}');
+    gaps CONSTANT int8multirange := (
+        SELECT range_agg(int8range(gap.lo, gap.hi, '[]')) FROM unnest(badges.los, badges.his) AS gap (lo, hi));
 BEGIN
     RETURN QUERY
     SELECT scope.place::integer, counted.unread, counted.unseen

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.compact(recipient text, verb text, turned bigint) RETURNS void
-    LANGUAGE plpgsql SET plan_cache_mode = 'force_generic_plan'
+    LANGUAGE plpgsql SET plan_cache_mode = 'force_generic_plan' SET jit = 'off'
 AS $$
 DECLARE
     box CONSTANT record := belfry.mailbox(compact.recipient);

@@ -8,7 +8,7 @@ BEGIN
     PERFORM belfry.greet(counts.recipient);
     -- One statement, hence one snapshot.
     SELECT fresh.unread, fresh.unseen, kept.total INTO unread, unseen, total
-    FROM belfry.tally(counts.recipient, counts.tenant, counts.topics, NULL, '{}') AS fresh,
+    FROM belfry.tally(counts.recipient, counts.tenant, counts.topics, NULL, NULL) AS fresh,
         belfry.total(counts.recipient, counts.tenant, counts.topics) AS kept;
 END
 $$;

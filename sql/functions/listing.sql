@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION belfry.listing(
     id bigint, group_count integer, group_ids bigint[], seen boolean, read boolean, archived boolean,
     snoozed_until timestamptz
 )
-    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan'
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan' SET jit = 'off'
 AS $$
 DECLARE
     box CONSTANT record := belfry.mailbox(listing.reader);
@@ -43,8 +43,9 @@ BEGIN
                     AND (n.topic, n.id) <= (stay.topic, least(stay.until - 1, high, top))
                 ORDER BY n.topic DESC, n.id DESC LIMIT batch) AS posted
             UNION ALL
-            (SELECT kept.* FROM belfry.marked(
-                listing.reader, listing.state, box.seen_through, box.read_through, box.archived_through, top) AS m
+            (SELECT kept.* FROM (
+                SELECT marked.id FROM belfry.marked(listing.reader, listing.state, box.seen_through, box.read_through,
+                    box.archived_through, top) AS marked ORDER BY marked.id DESC) AS m
              CROSS JOIN LATERAL (
                 SELECT n.id, n.recipient, n.topic, n.group_key
                 FROM belfry.shelf(listing.reader, box.seen_through, box.read_through, box.archived_through, box.kinds,
@@ -77,8 +78,10 @@ BEGIN
         coalesce(c.archived_at < 'infinity', n.id <= box.archived_through),
         CASE WHEN c.snoozed_until > now() THEN c.snoozed_until END
     FROM unnest(listed[1:listing.max_rows]) AS shown (id)
-    JOIN belfry.notification AS n ON n.id = shown.id
-    LEFT JOIN belfry.receipt AS c ON c.recipient = listing.reader AND c.notification_id = n.id
+    CROSS JOIN LATERAL (SELECT * FROM belfry.notification WHERE notification.id = shown.id OFFSET 0) AS n
+    LEFT JOIN LATERAL (
+        SELECT * FROM belfry.receipt WHERE receipt.recipient = listing.reader AND receipt.notification_id = n.id
+        OFFSET 0) AS c ON true
     LEFT JOIN LATERAL (
         SELECT count(*) AS size, (array_agg(other.id ORDER BY other.id DESC))[1:100] AS ids
         FROM belfry.grouped(listing.reader, box.since, box.seen_through, box.read_through, box.archived_through,

@@ -17,7 +17,9 @@ BEGIN
             coalesce(c.read_at < 'infinity', n.id <= box.read_through) AS read,
             coalesce(c.archived_at < 'infinity', n.id <= box.archived_through) AS archived
         FROM belfry.notification AS n
-        LEFT JOIN belfry.receipt AS c ON c.recipient = mark.recipient AND c.notification_id = n.id
+        LEFT JOIN LATERAL (
+            SELECT * FROM belfry.receipt WHERE receipt.recipient = mark.recipient AND receipt.notification_id = n.id
+            OFFSET 0) AS c ON true
         WHERE n.id = ANY (mark.ids)
             AND (n.recipient = mark.recipient OR EXISTS (
                 SELECT FROM belfry.stays(mark.recipient, box.since, mark.topics) AS stay

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION belfry.mark_all(recipient text, verb text, through bigint, tenant text, topics text[])
     RETURNS bigint
-    LANGUAGE plpgsql SET plan_cache_mode = 'force_generic_plan'
+    LANGUAGE plpgsql SET plan_cache_mode = 'force_generic_plan' SET jit = 'off'
 AS $$
 DECLARE
     narrowed CONSTANT boolean := mark_all.tenant IS NOT NULL OR mark_all.topics IS NOT NULL;

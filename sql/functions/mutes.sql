@@ -2,8 +2,6 @@ CREATE OR REPLACE FUNCTION belfry.mutes(recipient text, OUT kinds text[], OUT ra
     LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
-    kinds := '{}';
-    ranges := '{}';
     IF NOT EXISTS (SELECT FROM belfry.kind WHERE NOT kind.enabled) AND NOT EXISTS (
         SELECT FROM belfry.preference WHERE preference.recipient = mutes.recipient AND NOT preference.enabled)
     THEN
@@ -43,4 +41,4 @@ END
 $$;
 COMMENT ON FUNCTION belfry.mutes(text) IS
     'Internal, for belfry.muted: at which positions the recipient had muted which kinds. The first is *, for every kind '
-    'that is not named; nothing where nobody muted anything.';
+    'that is not named; NULL where nothing is muted.';

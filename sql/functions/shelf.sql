@@ -7,7 +7,10 @@ CREATE OR REPLACE FUNCTION belfry.shelf(
 AS $$
 SELECT n.id, n.recipient, n.topic, n.group_key
 FROM belfry.notification AS n
-LEFT JOIN belfry.receipt AS c ON c.recipient = shelf.reader AND c.notification_id = n.id
+LEFT JOIN LATERAL (
+    SELECT * FROM belfry.receipt WHERE receipt.recipient = shelf.reader AND receipt.notification_id = n.id
+    OFFSET 0 -- one by one, and never all receipts of the reader
+) AS c ON true
 WHERE belfry.alive(n.ended_at, n.expires_at)
     AND NOT belfry.muted(n.id, n.kind, shelf.muted_kinds, shelf.muted_ranges)
     AND (shelf.tenant IS NULL OR n.tenant = shelf.tenant)

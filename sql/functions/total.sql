@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.total(recipient text, tenant text, topics text[], OUT total bigint)
-    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan'
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan' SET jit = 'off'
 AS $$
 DECLARE
     box CONSTANT record := belfry.mailbox(total.recipient);

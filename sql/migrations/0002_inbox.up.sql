@@ -86,7 +86,7 @@ CREATE TABLE belfry.receipt (
     snoozed_until timestamptz,
     CONSTRAINT receipt_pkey PRIMARY KEY (recipient, notification_id)
 );
-CREATE INDEX receipt_notification_idx ON belfry.receipt (notification_id);
+CREATE INDEX receipt_notification_idx ON belfry.receipt (notification_id, recipient);
 CREATE INDEX receipt_due_idx ON belfry.receipt (snoozed_until) WHERE snoozed_until IS NOT NULL;
 CREATE INDEX receipt_snoozed_idx ON belfry.receipt (recipient, notification_id) WHERE snoozed_until IS NOT NULL;
 CREATE INDEX receipt_unread_idx ON belfry.receipt (recipient, notification_id)
@@ -160,7 +160,8 @@ COMMENT ON FUNCTION belfry.alive(timestamptz, timestamptz) IS
 CREATE OR REPLACE FUNCTION belfry.muted(id bigint, kind text, kinds text[], ranges int8multirange[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
 AS $$
-SELECT coalesce(muted.id <@ coalesce(muted.ranges[array_position(muted.kinds, muted.kind)], muted.ranges[1]), false)
+SELECT muted.kinds IS NOT NULL
+    AND coalesce(muted.id <@ coalesce(muted.ranges[array_position(muted.kinds, muted.kind)], muted.ranges[1]), false)
 $$;
 COMMENT ON FUNCTION belfry.muted(bigint, text, text[], int8multirange[]) IS
     'Internal: whether the notification with that id and kind is muted, by what belfry.mailbox tells. Postgres writes '
@@ -313,8 +314,6 @@ CREATE OR REPLACE FUNCTION belfry.mutes(recipient text, OUT kinds text[], OUT ra
     LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
-    kinds := '{}';
-    ranges := '{}';
     IF NOT EXISTS (SELECT FROM belfry.kind WHERE NOT kind.enabled) AND NOT EXISTS (
         SELECT FROM belfry.preference WHERE preference.recipient = mutes.recipient AND NOT preference.enabled)
     THEN
@@ -354,7 +353,7 @@ END
 $$;
 COMMENT ON FUNCTION belfry.mutes(text) IS
     'Internal, for belfry.muted: at which positions the recipient had muted which kinds. The first is *, for every kind '
-    'that is not named; nothing where nobody muted anything.';
+    'that is not named; NULL where nothing is muted.';
 --- end ---
 
 --- functions/mailbox.sql ---
@@ -392,7 +391,10 @@ CREATE OR REPLACE FUNCTION belfry.shelf(
 AS $$
 SELECT n.id, n.recipient, n.topic, n.group_key
 FROM belfry.notification AS n
-LEFT JOIN belfry.receipt AS c ON c.recipient = shelf.reader AND c.notification_id = n.id
+LEFT JOIN LATERAL (
+    SELECT * FROM belfry.receipt WHERE receipt.recipient = shelf.reader AND receipt.notification_id = n.id
+    OFFSET 0 -- one by one, and never all receipts of the reader
+) AS c ON true
 WHERE belfry.alive(n.ended_at, n.expires_at)
     AND NOT belfry.muted(n.id, n.kind, shelf.muted_kinds, shelf.muted_ranges)
     AND (shelf.tenant IS NULL OR n.tenant = shelf.tenant)
@@ -481,47 +483,73 @@ CREATE OR REPLACE FUNCTION belfry.tally(
     recipient text, tenant text, topics text[], head bigint, gaps int8multirange,
     OUT unread bigint, OUT unseen bigint
 )
-    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan'
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan' SET jit = 'off'
 AS $$
 DECLARE
     box CONSTANT record := belfry.mailbox(tally.recipient);
     -- Above it no watermark says anything; at or below it only receipts that contradict one are of interest.
     ground CONSTANT bigint := greatest(box.read_through, box.archived_through);
+    -- Each of those costs ten rows of an index, so where there are very many everything above the lowest is read.
+    many CONSTANT integer := 5000;
+    ground_read bigint := ground;
 BEGIN
-    -- NOT IN, because it is hashed whatever the planner expects.
+    IF (
+        SELECT count(*) FROM (
+            SELECT FROM belfry.receipt AS c
+            WHERE c.recipient = tally.recipient AND c.notification_id <= ground
+                AND (c.read_at = 'infinity' OR c.archived_at = 'infinity')
+                AND coalesce(c.read_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
+            LIMIT many) AS counted
+    ) = many THEN
+        SELECT min(c.notification_id) - 1 INTO ground_read FROM belfry.receipt AS c
+        WHERE c.recipient = tally.recipient AND c.notification_id <= ground
+            AND (c.read_at = 'infinity' OR c.archived_at = 'infinity')
+            AND coalesce(c.read_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity';
+    END IF;
+    -- IN and NOT IN, because they are hashed whatever the planner expects.
     SELECT count(*), count(*) FILTER (WHERE NOT counted.seen) INTO unread, unseen
     FROM (
         SELECT CASE WHEN item.id > box.seen_through THEN item.id IN (
                 SELECT c.notification_id FROM belfry.receipt AS c
-                WHERE c.recipient = tally.recipient AND c.notification_id > ground AND c.seen_at < 'infinity')
+                WHERE c.recipient = tally.recipient AND c.notification_id > ground_read AND c.seen_at < 'infinity')
             ELSE item.id NOT IN (
                 SELECT c.notification_id FROM belfry.receipt AS c
-                WHERE c.recipient = tally.recipient AND c.notification_id > ground AND c.seen_at = 'infinity')
+                WHERE c.recipient = tally.recipient AND c.notification_id > ground_read AND c.seen_at = 'infinity')
             END AS seen
         FROM belfry.audience(
-            tally.recipient, box.since, ground, coalesce(tally.head, 9223372036854775807), tally.topics) AS item
+            tally.recipient, box.since, ground_read, coalesce(tally.head, 9223372036854775807), tally.topics) AS item
         WHERE belfry.alive(item.ended_at, item.expires_at)
             AND NOT belfry.muted(item.id, item.kind, box.kinds, box.ranges)
             AND (tally.tenant IS NULL OR item.tenant = tally.tenant)
-            AND NOT item.id <@ tally.gaps
-            AND item.id NOT IN (
+            AND (tally.gaps IS NULL OR NOT item.id <@ tally.gaps)
+            AND CASE WHEN item.id > ground THEN item.id NOT IN (
                 SELECT c.notification_id FROM belfry.receipt AS c
                 WHERE c.recipient = tally.recipient AND c.notification_id > ground
                     AND (c.read_at < 'infinity' OR c.archived_at < 'infinity' OR c.snoozed_until > now()))
+            ELSE item.id IN (
+                SELECT c.notification_id FROM belfry.receipt AS c
+                WHERE c.recipient = tally.recipient AND c.notification_id > ground_read AND c.notification_id <= ground
+                    AND (c.read_at = 'infinity' OR c.archived_at = 'infinity')
+                    AND coalesce(c.read_at, 'infinity') = 'infinity'
+                    AND coalesce(c.archived_at, 'infinity') = 'infinity'
+                    AND (c.read_at = 'infinity' OR c.notification_id > box.read_through)
+                    AND (c.archived_at = 'infinity' OR c.notification_id > box.archived_through)
+                    AND (c.snoozed_until IS NULL OR c.snoozed_until <= now()))
+            END
         UNION ALL
         SELECT coalesce(c.seen_at < 'infinity', n.id <= box.seen_through)
         FROM belfry.receipt AS c JOIN belfry.notification AS n ON n.id = c.notification_id
-        WHERE c.recipient = tally.recipient AND c.notification_id <= ground
+        WHERE ground_read = ground AND c.recipient = tally.recipient AND c.notification_id <= ground
             AND (c.read_at = 'infinity' OR c.archived_at = 'infinity')
             AND coalesce(c.read_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
-            AND (c.read_at = 'infinity' OR n.id > box.read_through)
-            AND (c.archived_at = 'infinity' OR n.id > box.archived_through)
+            AND (c.read_at = 'infinity' OR c.notification_id > box.read_through)
+            AND (c.archived_at = 'infinity' OR c.notification_id > box.archived_through)
             AND (c.snoozed_until IS NULL OR c.snoozed_until <= now())
             AND belfry.alive(n.ended_at, n.expires_at)
             AND NOT belfry.muted(n.id, n.kind, box.kinds, box.ranges)
             AND (tally.tenant IS NULL OR n.tenant = tally.tenant)
             AND (tally.head IS NULL OR n.id <= tally.head)
-            AND NOT n.id <@ tally.gaps
+            AND (tally.gaps IS NULL OR NOT n.id <@ tally.gaps)
             AND (n.recipient = tally.recipient OR EXISTS (
                 SELECT FROM belfry.stays(tally.recipient, box.since, tally.topics) AS stay
                 WHERE stay.topic = n.topic AND stay.since < n.id AND (stay.until IS NULL OR n.id < stay.until)))
@@ -535,7 +563,7 @@ COMMENT ON FUNCTION belfry.tally(text, text, text[], bigint, int8multirange) IS
 
 --- functions/total.sql ---
 CREATE OR REPLACE FUNCTION belfry.total(recipient text, tenant text, topics text[], OUT total bigint)
-    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan'
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan' SET jit = 'off'
 AS $$
 DECLARE
     box CONSTANT record := belfry.mailbox(total.recipient);
@@ -578,7 +606,7 @@ CREATE OR REPLACE FUNCTION belfry.listing(
     id bigint, group_count integer, group_ids bigint[], seen boolean, read boolean, archived boolean,
     snoozed_until timestamptz
 )
-    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan'
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = 'force_generic_plan' SET jit = 'off'
 AS $$
 DECLARE
     box CONSTANT record := belfry.mailbox(listing.reader);
@@ -617,8 +645,9 @@ BEGIN
                     AND (n.topic, n.id) <= (stay.topic, least(stay.until - 1, high, top))
                 ORDER BY n.topic DESC, n.id DESC LIMIT batch) AS posted
             UNION ALL
-            (SELECT kept.* FROM belfry.marked(
-                listing.reader, listing.state, box.seen_through, box.read_through, box.archived_through, top) AS m
+            (SELECT kept.* FROM (
+                SELECT marked.id FROM belfry.marked(listing.reader, listing.state, box.seen_through, box.read_through,
+                    box.archived_through, top) AS marked ORDER BY marked.id DESC) AS m
              CROSS JOIN LATERAL (
                 SELECT n.id, n.recipient, n.topic, n.group_key
                 FROM belfry.shelf(listing.reader, box.seen_through, box.read_through, box.archived_through, box.kinds,
@@ -651,8 +680,10 @@ BEGIN
         coalesce(c.archived_at < 'infinity', n.id <= box.archived_through),
         CASE WHEN c.snoozed_until > now() THEN c.snoozed_until END
     FROM unnest(listed[1:listing.max_rows]) AS shown (id)
-    JOIN belfry.notification AS n ON n.id = shown.id
-    LEFT JOIN belfry.receipt AS c ON c.recipient = listing.reader AND c.notification_id = n.id
+    CROSS JOIN LATERAL (SELECT * FROM belfry.notification WHERE notification.id = shown.id OFFSET 0) AS n
+    LEFT JOIN LATERAL (
+        SELECT * FROM belfry.receipt WHERE receipt.recipient = listing.reader AND receipt.notification_id = n.id
+        OFFSET 0) AS c ON true
     LEFT JOIN LATERAL (
         SELECT count(*) AS size, (array_agg(other.id ORDER BY other.id DESC))[1:100] AS ids
         FROM belfry.grouped(listing.reader, box.since, box.seen_through, box.read_through, box.archived_through,
@@ -782,7 +813,7 @@ COMMENT ON FUNCTION belfry.raise_watermark(text, text, bigint) IS
 
 --- functions/compact.sql ---
 CREATE OR REPLACE FUNCTION belfry.compact(recipient text, verb text, turned bigint) RETURNS void
-    LANGUAGE plpgsql SET plan_cache_mode = 'force_generic_plan'
+    LANGUAGE plpgsql SET plan_cache_mode = 'force_generic_plan' SET jit = 'off'
 AS $$
 DECLARE
     box CONSTANT record := belfry.mailbox(compact.recipient);
@@ -864,7 +895,9 @@ BEGIN
             coalesce(c.read_at < 'infinity', n.id <= box.read_through) AS read,
             coalesce(c.archived_at < 'infinity', n.id <= box.archived_through) AS archived
         FROM belfry.notification AS n
-        LEFT JOIN belfry.receipt AS c ON c.recipient = mark.recipient AND c.notification_id = n.id
+        LEFT JOIN LATERAL (
+            SELECT * FROM belfry.receipt WHERE receipt.recipient = mark.recipient AND receipt.notification_id = n.id
+            OFFSET 0) AS c ON true
         WHERE n.id = ANY (mark.ids)
             AND (n.recipient = mark.recipient OR EXISTS (
                 SELECT FROM belfry.stays(mark.recipient, box.since, mark.topics) AS stay
@@ -967,7 +1000,7 @@ COMMENT ON FUNCTION belfry.mark_through(text, text, bigint) IS
 --- functions/mark_all.sql ---
 CREATE OR REPLACE FUNCTION belfry.mark_all(recipient text, verb text, through bigint, tenant text, topics text[])
     RETURNS bigint
-    LANGUAGE plpgsql SET plan_cache_mode = 'force_generic_plan'
+    LANGUAGE plpgsql SET plan_cache_mode = 'force_generic_plan' SET jit = 'off'
 AS $$
 DECLARE
     narrowed CONSTANT boolean := mark_all.tenant IS NOT NULL OR mark_all.topics IS NOT NULL;
@@ -1031,8 +1064,8 @@ CREATE OR REPLACE FUNCTION belfry.badges(
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
-    gaps CONSTANT int8multirange := coalesce((
-        SELECT range_agg(int8range(gap.lo, gap.hi, '[]')) FROM unnest(badges.los, badges.his) AS gap (lo, hi)), '{}');
+    gaps CONSTANT int8multirange := (
+        SELECT range_agg(int8range(gap.lo, gap.hi, '[]')) FROM unnest(badges.los, badges.his) AS gap (lo, hi));
 BEGIN
     RETURN QUERY
     SELECT scope.place::integer, counted.unread, counted.unseen
@@ -1061,7 +1094,7 @@ BEGIN
     PERFORM belfry.greet(counts.recipient);
     -- One statement, hence one snapshot.
     SELECT fresh.unread, fresh.unseen, kept.total INTO unread, unseen, total
-    FROM belfry.tally(counts.recipient, counts.tenant, counts.topics, NULL, '{}') AS fresh,
+    FROM belfry.tally(counts.recipient, counts.tenant, counts.topics, NULL, NULL) AS fresh,
         belfry.total(counts.recipient, counts.tenant, counts.topics) AS kept;
 END
 $$;
