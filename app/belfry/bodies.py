@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import Request
@@ -16,7 +16,6 @@ from belfry import errors
 from belfry.refusal import unwritable
 
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<where>.*)`)?$", re.DOTALL)
-MAX_DEPTH = 100
 
 
 async def check(request: Request[Any, Any, Any]) -> None:
@@ -26,7 +25,7 @@ async def check(request: Request[Any, Any, Any]) -> None:
         return
     body = await request.body()
     try:
-        _decoder(parameter.raw).decode(body)
+        _require(parameter.raw, body)
     except msgspec.ValidationError as error:
         found = _PLACE.match(str(error))
         what, where = (found["what"], found["where"]) if found else (str(error), None)
@@ -35,6 +34,29 @@ async def check(request: Request[Any, Any, Any]) -> None:
         raise errors.BadRequest(f"The body is no JSON that can be read: {error}.", field="body") from None
     if b"\\u" in body or b"\0" in body:
         _require_writable(body)
+
+
+def _require(kind: Any, body: bytes) -> None:
+    """Raise unless the body is of that type, where 1.0 is a whole number, as JSON has only one sort of numbers."""
+    try:
+        _decoder(kind).decode(body)
+    except msgspec.ValidationError:
+        if b"." not in body and b"e" not in body and b"E" not in body:
+            raise
+        msgspec.convert(_whole(msgspec.json.decode(body)), kind)
+
+
+def _whole(value: Any) -> Any:
+    """The same with whole numbers as such."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {name: _whole(each) for name, each in cast(dict[str, Any], value).items()}
+        case list():
+            return [_whole(each) for each in cast(list[Any], value)]
+        case _:
+            return value
 
 
 def _require_writable(body: bytes) -> None:

@@ -10,7 +10,7 @@ import psycopg
 
 from belfry import refusal
 from belfry.auth import Credential
-from belfry.cursor import WIDE_RANGE_IDS, Tracker
+from belfry.cursor import MAX_POSITION, WIDE_RANGE_IDS, Tracker
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -25,7 +25,7 @@ class Filter:
     """What a page shows: how things stand, from where on, how many, of which kinds, with which tags."""
 
     state: str = "all"
-    before: int | None = None
+    before: int = MAX_POSITION
     limit: int = 20
     kinds: Sequence[str] | None = None
     tags: Sequence[str] | None = None

@@ -11,8 +11,8 @@ import psycopg
 
 from belfry import errors
 
-NOT_VALUES = ("22003", "22007", "22008", "22021", "22023", "22P02", "22P05", "23514", "54000")
-"""A value that Postgres itself does not take: out of range, no time, no text, past a limit."""
+NO_VALUE = re.compile(r"BF|22|23514|54000")
+"""A refusal of ours, or a value that Postgres does not take: no time, no text, out of range, past a limit."""
 
 _UNWRITABLE = re.compile("[\\x00\ud800-\udfff]")
 _BY_STATE: dict[str, type[errors.BelfryError]] = {"BF004": errors.PayloadTooLarge}
@@ -32,7 +32,7 @@ def explained(error: psycopg.Error, given: Mapping[str, Any], prefix: str = "") 
     state = error.sqlstate or ""
     if isinstance(error, psycopg.DataError) and not state:  # the driver's own: a NUL, or a lone half of a pair
         return errors.Unprocessable(str(error), field=_named(prefix, unwritable(dict(given))))
-    if not (state.startswith("BF") or state in NOT_VALUES):
+    if not NO_VALUE.match(state):
         return error
     parts = [error.diag.message_primary, error.diag.message_detail, error.diag.message_hint]
     text = " ".join(f"{part.rstrip('.')}." for part in parts if part) or str(error)

@@ -14,7 +14,8 @@ from litestar.params import PathParameter, QueryParameter
 from litestar.routes import HTTPRoute
 from msgspec import UNSET, Meta, UnsetType
 
-MAX_POSITION = 2**63 - 1
+from belfry.cursor import MAX_POSITION
+
 MAX_IDS = 10_000
 PROBLEM = "application/problem+json"
 NAME_PATTERN = r"^[^/\u0000-\u001f\u007f-\u009f]{1,255}$"
@@ -54,7 +55,7 @@ QueryName = Annotated[str | None, QueryParameter(pattern=NAME_PATTERN)]
 QueryNames = Annotated[list[_Word] | None, QueryParameter(description="Only these; may be repeated")]
 QueryTexts = Annotated[list[_Text] | None, QueryParameter(description="Only with one of these; may be repeated")]
 QueryTenant = Annotated[str | None, QueryParameter(description="Only this tenant", pattern=TENANT_PATTERN)]
-QueryPosition = Annotated[int | None, QueryParameter(ge=1, le=MAX_POSITION)]
+QueryPosition = Annotated[int, QueryParameter(ge=1, le=MAX_POSITION, description="Only ids below this one")]
 
 # --- routes and what they refuse -----------------------------------------------------------------------------
 

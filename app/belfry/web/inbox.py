@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from belfry import access, errors, inbox
 from belfry.auth import Credential
+from belfry.cursor import MAX_POSITION
 from belfry.database import Pool
 from belfry.relay import Relay
 from belfry.vocabulary import (
@@ -125,7 +126,7 @@ async def page(
     pool: NamedDependency[Pool],
     relay: NamedDependency[Relay],
     standing: Annotated[States, QueryParameter(name="state", description="all: neither archived nor snoozed")] = "all",
-    before: QueryPosition = None,
+    before: QueryPosition = MAX_POSITION,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_ITEMS)] = 20,
     kind: QueryNames = None,
     tag: QueryTexts = None,

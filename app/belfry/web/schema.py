@@ -58,8 +58,9 @@ def exact(request: Request[Any, Any, Any], document: dict[str, Any]) -> dict[str
 def _make_exact(operation: dict[str, Any], handler: HTTPRouteHandler, components: dict[str, Any]) -> None:
     fields = handler.parsed_fn_signature.parameters
     for parameter in operation.get("parameters", ()):
-        if parameter["in"] != "path" and parameter["name"] in fields:
-            parameter["schema"] = _without_null(parameter["schema"], _schema(fields[parameter["name"]].raw, components))
+        if field := fields.get(parameter["name"]):
+            parameter["schema"] = _without_null(parameter["schema"], _schema(field.raw, components))
+            parameter["schema"] |= _bounds(field.kwarg_definition)
     if "data" in fields:
         operation["requestBody"]["content"]["application/json"]["schema"] = _schema(fields["data"].raw, components)
     answers = [each.data_container for each in cast(dict[int, Any], handler.responses or {}).values()]
@@ -83,6 +84,12 @@ def _without_null(schema: dict[str, Any], exactly: dict[str, Any]) -> dict[str, 
     if own.get("type") == "array":
         own["items"] = next(each["items"] for each in exactly.get("anyOf", [exactly]) if "items" in each)
     return own
+
+
+def _bounds(definition: Any) -> dict[str, Any]:
+    """The bounds of a number as they are: the framework makes floats of them, which hold no 2^63 - 1."""
+    bounds = {"minimum": getattr(definition, "ge", None), "maximum": getattr(definition, "le", None)}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 # --- how it is shown -----------------------------------------------------------------------------------------
