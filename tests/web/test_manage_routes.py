@@ -90,3 +90,222 @@ async def test_a_name_that_is_none_is_refused(api: Api, name: str):
         answer = await api.as_backend(method, path, body)
         assert answer.status_code in (400, 422), (method, path, answer.text)
         assert len(fields(answer)) == 1
+
+
+# --- revising and retracting ---------------------------------------------------------------------------------
+
+
+async def test_a_revision_is_live_and_leaves_what_it_does_not_name(api: Api):
+    client = await api.belfry.live()
+    sent = await send(api.writer, "old")
+    await client.row()
+    answer = await api.as_backend("PATCH", f"/v1/notifications/{sent}", {"title": "new", "data": {"k": 1}})
+    assert (answer.status_code, answer.json()) == (200, {"ids": [sent]})
+    found = (await api.as_backend("GET", f"/v1/notifications/{sent}")).json()
+    assert (found["title"], found["data"], found["kind"]) == ("new", {"k": 1}, "test")
+    assert found["revised_at"] is not None
+    event = await client.next()
+    assert (event.name, event.data["verb"]) == ("change", "revised")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({"severity": "loud"}, 400, "severity"),
+        ({"data": []}, 400, "data"),
+        ({"recipient": "u2"}, 400, "body"),
+        ({"title": "nul\0"}, 422, "title"),
+        ({"data": {"deep": [{"nul": "\0"}]}}, 422, "data.deep[0].nul"),
+        ({"expires_at": "yesterday or so"}, 422, "expires_at"),
+        ({"body": "x" * 65_537}, 413, None),
+    ],
+    ids=repr,
+)
+async def test_a_revision_that_is_not_allowed_is_refused_by_the_name_of_the_field(
+    api: Api, body: Any, status: int, field: str | None
+):
+    sent = await send(api.writer, "old")
+    answer = await api.as_backend("PATCH", f"/v1/notifications/{sent}", body)
+    assert answer.status_code == status, answer.text[:500]
+    assert fields(answer) == ([field] if field else [])
+    assert (await api.as_backend("GET", f"/v1/notifications/{sent}")).json()["title"] == "old"
+
+
+async def test_what_is_retracted_is_gone_live_and_a_second_time_404(api: Api):
+    client = await api.belfry.live()
+    sent = await send(api.writer, "oops")
+    await client.row()
+    assert (await api.as_backend("DELETE", f"/v1/notifications/{sent}")).status_code == 204
+    event = await client.next()
+    assert (event.data["verb"], event.data["ids"]) == ("retracted", [sent])
+    assert (await api.as_recipient("GET", "/v1/inbox")).json()["items"] == []
+    assert (await api.as_backend("DELETE", f"/v1/notifications/{sent}")).status_code == 404
+    assert (await api.as_backend("GET", f"/v1/notifications/{sent}")).json()["ended_at"] is not None
+
+
+async def test_what_is_scheduled_has_a_number_below_zero_by_which_it_is_changed_and_cancelled(api: Api):
+    body = {"recipient": "u1", "kind": "test", "title": "later", "deliver_at": "2999-01-01T00:00:00Z"}
+    (number,) = (await api.as_backend("POST", "/v1/notifications", body)).json()["ids"]
+    assert number < 0
+    assert (await api.as_backend("PATCH", f"/v1/notifications/{number}", {"title": "new"})).status_code == 200
+    assert (await api.as_backend("DELETE", f"/v1/notifications/{number}")).status_code == 204
+    assert (await api.as_backend("DELETE", f"/v1/notifications/{number}")).status_code == 404
+
+
+# --- batches -------------------------------------------------------------------------------------------------
+
+
+async def test_a_batch_is_sent_in_order_and_in_one_transaction(api: Api):
+    batch = [
+        {"recipient": "u1", "kind": "test", "title": "one"},
+        {"recipients": ["u2", "u3"], "kind": "test", "title": "two"},
+        {"topic": "t", "kind": "test", "title": "three"},
+    ]
+    answer = await api.as_backend("POST", "/v1/notifications", batch)
+    ids = answer.json()["ids"]
+    assert (answer.status_code, len(ids), ids) == (201, 4, sorted(ids))
+    at_once = "SELECT count(DISTINCT xmin::text) FROM belfry.notification"
+    assert await value(api.writer, at_once) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "field"),
+    [
+        ({"recipient": "a/b", "kind": "test"}, 422, "[1].recipient"),
+        ({"recipient": "u1", "kind": "Not A Kind"}, 422, "[1].kind"),
+        ({"recipient": "u1", "topic": "t", "kind": "test"}, 422, "[1].recipient"),
+        ({"recipient": "u1", "kind": "test", "tags": [1]}, 400, "[1].tags[0]"),
+        ({"recipient": "u1", "kind": "test", "title": "nul\0"}, 422, "[1].title"),
+        ({"recipient": "u1", "kind": "test", "expires_at": "soon"}, 422, "[1].expires_at"),
+        ({"recipient": "u1", "kind": "test", "data": {"n": "\0"}}, 422, "[1].data.n"),
+    ],
+    ids=repr,
+)
+async def test_one_wrong_of_a_batch_is_named_and_nothing_is_sent(
+    api: Api, wrong: dict[str, Any], status: int, field: str
+):
+    batch = [{"recipient": "u1", "kind": "test"}, wrong]
+    answer = await api.as_backend("POST", "/v1/notifications", batch)
+    assert answer.status_code == status, answer.text
+    assert fields(answer) == [field]
+    assert await value(api.writer, "SELECT count(*) FROM belfry.notification") == 0
+
+
+async def test_more_than_a_thousand_are_refused(api: Api):
+    batch = [{"recipient": "u1", "kind": "test"}] * 1001
+    assert (await api.as_backend("POST", "/v1/notifications", batch)).status_code == 400
+    answer = await api.as_backend("POST", "/v1/notifications", batch[:1000])
+    assert len(answer.json()["ids"]) == 1000
+
+
+@pytest.mark.parametrize(
+    "data", ['{"n": 1e400}', '{"n": 1' + "0" * 5000 + "}", '{"n": -0.0}', '{"n": 18446744073709551616}']
+)
+async def test_numbers_of_any_size_are_taken_or_refused_but_never_a_fault(api: Api, data: str):
+    content = f'{{"recipient": "u1", "kind": "test", "data": {data}}}'
+    answer = await api.as_backend("POST", "/v1/notifications", content=content.encode())
+    assert answer.status_code in (201, 400, 422), answer.text[:500]
+
+
+@pytest.mark.parametrize("depth", [100, 5000, 200_000])
+async def test_json_of_any_depth_is_taken_or_refused_but_never_a_fault(api: Api, depth: int):
+    content = '{"recipient": "u1", "kind": "test", "data": {"d": ' + "[" * depth + "]" * depth + "}}"
+    answer = await api.as_backend("POST", "/v1/notifications", content=content.encode())
+    assert answer.status_code in (201, 400, 413, 422), answer.text[:500]
+
+
+# --- traits and segments -------------------------------------------------------------------------------------
+
+
+async def test_a_segment_reaches_whose_traits_fit_and_follows_them(api: Api):
+    for recipient, traits in {"u1": {"plan": "pro"}, "u2": {"plan": "free"}}.items():
+        assert (await api.as_backend("PUT", f"/v1/recipients/{recipient}", {"traits": traits})).status_code == 204
+    assert (await api.as_backend("PUT", "/v1/segments/pro", {"filter": {"plan": "pro"}})).status_code == 204
+    await api.as_backend("PUT", "/v1/recipients/u3", {"traits": {"plan": "pro", "role": "admin"}})
+    await api.as_backend("POST", "/v1/notifications", {"topic": "segment:pro", "kind": "test"})
+    unread = {
+        each: (await api.as_recipient("GET", "/v1/inbox/counts", recipient=each)).json()["unread"]
+        for each in ("u1", "u2", "u3")
+    }
+    assert unread == {"u1": 1, "u2": 0, "u3": 1}
+    assert (await api.as_backend("PUT", "/v1/segments/pro", {"filter": "plan:pro,role:admin"})).status_code == 204
+    listed = (await api.as_backend("GET", "/v1/topics/segment:pro/subscriptions")).json()["subscriptions"]
+    assert [each["recipient"] for each in listed] == ["u3"]
+    assert (await api.as_backend("DELETE", "/v1/segments/pro")).status_code == 204
+    assert (await api.as_backend("GET", "/v1/topics/segment:pro/subscriptions")).json()["subscriptions"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"),
+    [
+        ("segments/pro", {"filter": []}, 400, "filter"),
+        ("segments/pro", {"filter": 1}, 400, "filter"),
+        ("segments/pro", {"filter": None}, 400, "filter"),
+        ("segments/pro", {"filter": "no filter at all"}, 422, "filter"),
+        ("segments/pro", {"filter": {"plan": "\0"}}, 422, "filter.plan"),
+        ("segments/pro", {}, 400, "body"),
+        ("recipients/u1", {"traits": []}, 400, "traits"),
+        ("recipients/u1", {"traits": "plan:pro"}, 400, "traits"),
+        ("recipients/u1", {"traits": {"nul": "\0"}}, 422, "traits.nul"),
+        ("recipients/u1", {"traits": {"\0": 1}}, 422, "traits.\0"),
+        ("recipients/u1", {}, 400, "body"),
+        ("kinds/test", {"label": 1}, 400, "label"),
+        ("kinds/test", {"label": "L", "required": "yes"}, 400, "required"),
+        ("kinds/test", {"label": "x" * 256}, 400, "label"),
+        ("topics/segment:pro/subscriptions/u1", None, 422, "topic"),
+    ],
+    ids=repr,
+)
+async def test_what_is_not_allowed_is_refused_by_the_name_of_the_field(
+    api: Api, path: str, body: Any, status: int, field: str
+):
+    answer = await api.as_backend("PUT", f"/v1/{path}", body)
+    assert answer.status_code == status, answer.text
+    assert fields(answer) == [field]
+
+
+# --- import --------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_imported_has_its_times_and_states_and_makes_no_frame(api: Api):
+    client = await api.belfry.live()
+    items = [
+        {"recipient": "u1", "kind": "test", "title": "old", "created_at": "2020-01-01T00:00:00Z"},
+        {
+            "recipient": "u1",
+            "kind": "test",
+            "title": "read",
+            "created_at": "2020-01-02T00:00:00Z",
+            "read_at": "2020-01-03T00:00:00Z",
+        },
+    ]
+    answer = await api.as_backend("POST", "/v1/import", items)
+    assert answer.status_code == 201, answer.text
+    assert len(answer.json()["ids"]) == 2
+    event = await client.next()
+    assert (event.name, event.data["verb"]) == ("change", "delivered")
+    found = (await api.as_recipient("GET", "/v1/inbox")).json()
+    assert {item["title"]: item["read"] for item in found["items"]} == {"old": False, "read": True}
+    assert {item["created_at"][:4] for item in found["items"]} == {"2020"}
+    assert found["unread"] == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"kind": "test"}, 422),
+        ({"recipient": "u1", "topic": "t", "kind": "test"}, 422),
+        ({"recipient": "u1", "kind": "Not A Kind"}, 422),
+        ({"recipient": "u1", "kind": "test", "created_at": "long ago"}, 422),
+        ({"recipient": "u1", "kind": "test", "read_at": 1}, 400),
+        ({"recipient": "u1", "kind": "test", "colour": "red"}, 400),
+        ({"recipient": "u1", "kind": "test", "title": "\0"}, 422),
+        ({"recipient": "u1", "kind": "test", "created_at": "\0"}, 422),
+    ],
+    ids=repr,
+)
+async def test_one_wrong_item_and_nothing_is_imported(api: Api, wrong: dict[str, Any], status: int):
+    answer = await api.as_backend("POST", "/v1/import", [{"recipient": "u1", "kind": "test"}, wrong])
+    assert answer.status_code == status, answer.text
+    fields(answer)
+    assert await value(api.writer, "SELECT count(*) FROM belfry.notification") == 0
