@@ -21,7 +21,7 @@ from belfry.refusal import unwritable
         ([["\0"]], "[0][0]"),
         ({"data": {"\0": 1}}, "data.\0"),
         ({"title": "\ud800"}, "title"),
-        ({"title": "\udfff"}, "title"),
+        ({"body": "a\udfff"}, "body"),
     ],
     ids=repr,
 )
