@@ -262,6 +262,22 @@ async def test_many_receipts_become_a_watermark_and_few_exceptions(connect: Any,
     assert sorted(found) == unread
 
 
+async def test_very_many_exceptions_are_counted_as_exactly_as_few(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    ids = await send(ask, connection, 11_000)
+    await ask.call(connection, "mark_read", recipient="u1", ids=ids[::2])
+    unread = ids[1::2]
+    assert await ask.value(connection, "SELECT count(*) FROM belfry.receipt WHERE read_at = 'infinity'") > 5000
+    assert await ask.value(connection, "SELECT belfry.counts('u1')::text") == "(5500,5500,11000)"
+    await ask.call(connection, "mark_seen", recipient="u1", ids=unread[:10])
+    await ask.call(connection, "snooze", recipient="u1", ids=unread[20:21], until=LATER)
+    await ask.call(connection, "archive", recipient="u1", ids=unread[30:32])
+    await connection.execute("UPDATE belfry.notification SET ended_at = now() WHERE id = ANY (%s)", (unread[40:44],))
+    assert await ask.value(connection, "SELECT belfry.counts('u1')::text") == "(5493,5483,10993)"
+    cut = 'SELECT unread FROM belfry.badges(\'[{"recipient": "u1"}]\', %s, ARRAY[%s], ARRAY[%s])'
+    assert await ask.value(connection, cut, unread[2999], unread[100], unread[109]) == 3000 - 7 - 10
+
+
 # --- several at once ---------------------------------------------------------------------------------------
 
 
@@ -270,6 +286,7 @@ async def test_two_devices_wait_for_each_other_and_change_what_is_left(
 ) -> None:
     one, other = await connect(), await connect()
     ids = await send(ask, one, 3)
+    await one.execute("SELECT * FROM belfry.contact('{u1}')")
     await one.execute("BEGIN")
     assert await ask.call(one, "mark_read", recipient="u1", ids=ids[:2]) == 2
     waiting = asyncio.create_task(ask.call(other, "mark_read", recipient="u1", ids=ids[1:]))
@@ -284,6 +301,7 @@ async def test_the_changes_of_one_recipient_are_in_the_order_of_their_commits(
 ) -> None:
     one, other = await connect(), await connect()
     ids = await send(ask, one, 2)
+    await one.execute("SELECT * FROM belfry.contact('{u1}')")
     await one.execute("BEGIN")
     await ask.call(one, "mark_all_read", recipient="u1")
     waiting = asyncio.create_task(ask.call(other, "mark_unread", recipient="u1", ids=ids))
