@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from streams import Serve, eventually, eventually_is, publish, send, subscribe, unsubscribe, value
 
 INSERT = "INSERT INTO belfry.notification (recipient, kind, title) VALUES ('u1', 'test', %s) RETURNING id"
@@ -115,30 +113,6 @@ async def test_a_gap_does_not_die_while_its_transaction_only_waits(serve: Serve,
         await eventually(lambda: belfry.relay.counts["row_queries"] > asked + 5)
         assert belfry.relay.tracker.gaps[0] == (low, low)
     assert await client.titles(1) == ["low"]
-
-
-async def test_a_prepared_transaction_that_is_committed_late_by_another_session_arrives(serve: Serve, connect: Any):
-    writer, other = await connect(), await connect()
-    if await value(writer, "SHOW max_prepared_transactions") == "0":
-        pytest.skip("this server does not prepare transactions")
-    await writer.execute("UPDATE belfry.setting SET value = 'poll' WHERE name = 'wake_mode'")
-    belfry = await serve()
-    client = await belfry.live()
-    await writer.execute("BEGIN")
-    low = await send(writer, "prepared")
-    await writer.execute("PREPARE TRANSACTION 'belfry-tests-late'")
-    await send(other, "at once")
-    assert await client.titles(1) == ["at once"]
-    await writer.execute("BEGIN")
-    await send(writer, "rolled back")
-    await writer.execute("ROLLBACK")
-    await send(other, "later")
-    assert await client.titles(1) == ["later"]
-    asked = belfry.relay.counts["row_queries"]
-    await eventually(lambda: belfry.relay.counts["row_queries"] > asked + 20)
-    assert belfry.relay.tracker.gaps[0] == (low, low)
-    await other.execute("COMMIT PREPARED 'belfry-tests-late'")
-    assert await client.titles(1) == ["prepared"]
 
 
 async def test_a_row_for_another_is_not_shown(serve: Serve, connect: Any):
