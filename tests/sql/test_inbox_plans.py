@@ -72,9 +72,10 @@ async def large(connect: Any) -> Watched:
     )
     await connection.execute("SELECT belfry.contact(array_agg('u' || n)) FROM generate_series(0, 199) AS n")
     await connection.execute("SELECT belfry.mark_all_read('u' || n, 45000) FROM generate_series(0, 199) AS n")
-    # Many receipts of many others about the same notifications.
+    # Many receipts of others about the same notifications, and more of u1 than is usual.
     await connection.execute(
-        "INSERT INTO belfry.receipt (recipient, notification_id, seen_at) SELECT 'u' || n % 200, 51000 + n / 200, now()"
+        "INSERT INTO belfry.receipt (recipient, notification_id, seen_at)"
+        " SELECT CASE WHEN n <= 300 THEN 'u1' ELSE 'x' || n END, 51000 + n % 300, now()"
         " FROM generate_series(1, 60000) AS n"
     )
     await connection.execute("VACUUM ANALYZE belfry.notification, belfry.receipt, belfry.subscription, belfry.inbox")
