@@ -88,6 +88,10 @@ class Relay:
         """Streams that are open, or wait to be let in."""
         return len(self.hub.streams) + len(self._waiting)
 
+    def glance(self) -> Tracker:
+        """What has been seen by now, as a copy: for who reads the table beside the relay."""
+        return Tracker(self.tracker.head, self.tracker.gaps)
+
     def wake(self, payload: str) -> None:
         """A NOTIFY has arrived, or the listener has connected again."""
         self.counts["wakes"] += 1
