@@ -75,8 +75,9 @@ class Checker:
     async def checkpoint(self) -> None:
         """Nobody writes now. Let everything settle, then compare."""
         await self._swept()
+        await self._value("SELECT belfry.settle()")
         head = await self._value(HEAD)
-        await self._followed(head)
+        await self._followed(self.clients, head)
         self.model.absorb(await self._facts())
         for complaint in self.model.complaints:
             self.fault("answers", complaint)
@@ -94,10 +95,10 @@ class Checker:
 
     async def witnesses(self, ports: Sequence[int]) -> None:
         """Newcomers who replay everything from `cursor=0` must end up with the same."""
-        self.clients = [Client(name, ports, self.rng, calm=True) for name in self.model.inboxes] if ports else []
-        following = [asyncio.create_task(client.run()) for client in self.clients]
-        await self._followed(await self._value(HEAD))
-        for client in self.clients:
+        fresh = [Client(name, ports, self.rng, calm=True) for name in self.model.inboxes] if ports else []
+        following = [asyncio.create_task(client.run()) for client in fresh]
+        await self._followed(fresh, await self._value(HEAD))
+        for client in fresh:
             self._client(client, time.time())
         for task in following:
             task.cancel()
@@ -120,12 +121,12 @@ class Checker:
             await asyncio.sleep(0.02)
         self.longest_sweep_seconds = max(self.longest_sweep_seconds, time.monotonic() - began)
 
-    async def _followed(self, head: int) -> None:
+    async def _followed(self, clients: Sequence[Client], head: int) -> None:
         """Until every client has everything up to the head."""
-        for client in self.clients:
+        for client in clients:
             client.calm = True
         began = time.monotonic()
-        while behind := [client for client in self.clients if not client.covers(head)]:
+        while behind := [client for client in clients if not client.covers(head)]:
             if time.monotonic() - began > 20:
                 self.fault("behind", f"{behind[0].recipient} stands at {behind[0].last_id!r}, the head is {head}")
                 return

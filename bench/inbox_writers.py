@@ -145,7 +145,7 @@ class Writer:
             group=f"g{rng.randrange(3)}" if rng.random() < 0.25 else None,
         )  # fmt: skip
         kind = rng.random()
-        if kind < 0.05:
+        if kind < 0.05 and "deliver_due" in self.journal.functions:
             return replace(made, expires_at=now + rng.uniform(0.1, 1.5))
         if kind < 0.1:
             return replace(made, expires_at=now + 86400)
