@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-majors check lint types arch sql fmt lock torture bench-write bench-fanout \
-	bench-latency bench-storm bench-slow-reader bench-stop \
+	bench-latency bench-storm bench-slow-reader bench-stop bench-size \
 	bench-inbox bench-two-devices clean
 
 help: ## list the targets
@@ -83,6 +83,9 @@ bench-inbox: install ## 100,000 random operations: functions, clients and a simp
 
 bench-two-devices: install ## read on one device, the other has it
 	$(BIN)/python -m bench.two_devices
+
+bench-size: install ## a page and the counts among ten million notifications (needs 10 GB of disk)
+	$(BIN)/python -m bench.size
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache dist .pytest_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis

@@ -20,12 +20,18 @@ DECLARE
         ELSE 9223372036854775807 END;
     top bigint := coalesce(listing.before - 1, 9223372036854775807);
     batch integer := listing.max_rows;
+    marks bigint[]; -- the newest that only receipts tell of
+    edge bigint; -- below it there may be more of them
     found bigint;
     lowest bigint;
     leaders bigint[];
     listed bigint[] := '{}';
 BEGIN
     LOOP
+        SELECT coalesce(array_agg(newest.id ORDER BY newest.id), '{}') INTO marks FROM (
+            SELECT m.id FROM belfry.marked(listing.reader, listing.state, box.seen_through, box.read_through,
+                box.archived_through, top, batch * 2) AS m ORDER BY m.id DESC LIMIT batch * 2) AS newest;
+        edge := CASE WHEN cardinality(marks) = batch * 2 THEN marks[1] ELSE 0 END;
         -- Each source along its own index: hence rows are compared with rows, and ordered by the same two columns.
         WITH candidate AS (
             (SELECT n.id, n.recipient, n.topic, n.group_key
@@ -43,10 +49,7 @@ BEGIN
                     AND (n.topic, n.id) <= (stay.topic, least(stay.until - 1, high, top))
                 ORDER BY n.topic DESC, n.id DESC LIMIT batch) AS posted
             UNION ALL
-            (SELECT kept.* FROM (
-                SELECT marked.id FROM belfry.marked(listing.reader, listing.state, box.seen_through, box.read_through,
-                    box.archived_through, top) AS marked ORDER BY marked.id DESC) AS m
-             CROSS JOIN LATERAL (
+            SELECT kept.* FROM unnest(marks) AS m (id) CROSS JOIN LATERAL (
                 SELECT n.id, n.recipient, n.topic, n.group_key
                 FROM belfry.shelf(listing.reader, box.seen_through, box.read_through, box.archived_through, box.kinds,
                     box.ranges, listing.state, listing.kinds, listing.tags, listing.tenant) AS n
@@ -54,9 +57,8 @@ BEGIN
                     SELECT FROM belfry.stays(listing.reader, box.since, listing.topics) AS stay
                     WHERE stay.topic = n.topic AND stay.since < n.id AND (stay.until IS NULL OR n.id < stay.until)))
                 OFFSET 0) AS kept
-             ORDER BY m.id DESC LIMIT batch)
         ), newest AS (
-            SELECT candidate.* FROM candidate ORDER BY candidate.id DESC LIMIT batch
+            SELECT candidate.* FROM candidate WHERE candidate.id >= edge ORDER BY candidate.id DESC LIMIT batch
         )
         SELECT count(*), min(newest.id), coalesce(array_agg(newest.id ORDER BY newest.id DESC) FILTER (
             WHERE newest.group_key IS NULL OR NOT EXISTS (
@@ -66,9 +68,9 @@ BEGIN
                 WHERE other.id > newest.id)), '{}')
         INTO found, lowest, leaders FROM newest;
         listed := listed || leaders;
-        EXIT WHEN found < batch OR cardinality(listed) >= listing.max_rows;
-        -- What is behind the newest of its group is passed over, however much that is.
-        top := lowest - 1;
+        EXIT WHEN cardinality(listed) >= listing.max_rows OR (found < batch AND edge = 0);
+        -- What is behind the newest of its group, or not in the filter, is passed over, however much that is.
+        top := CASE WHEN found < batch THEN edge ELSE lowest END - 1;
         batch := least(batch * 4, 10000);
     END LOOP;
     RETURN QUERY

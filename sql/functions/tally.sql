@@ -9,7 +9,7 @@ DECLARE
     -- Above it no watermark says anything; at or below it only receipts that contradict one are of interest.
     ground CONSTANT bigint := greatest(box.read_through, box.archived_through);
     -- Each of those costs ten rows of an index, so where there are very many everything above the lowest is read.
-    many CONSTANT integer := 5000;
+    many CONSTANT integer := 2000;
     ground_read bigint := ground;
 BEGIN
     IF (

@@ -3,23 +3,39 @@ CREATE OR REPLACE FUNCTION belfry.total(recipient text, tenant text, topics text
 AS $$
 DECLARE
     box CONSTANT record := belfry.mailbox(total.recipient);
+    ground CONSTANT bigint := box.archived_through;
+    many CONSTANT integer := 2000; -- as in belfry.tally
+    ground_read bigint := ground;
 BEGIN
+    IF (
+        SELECT count(*) FROM (
+            SELECT FROM belfry.receipt AS c
+            WHERE c.recipient = total.recipient AND c.notification_id <= ground AND c.archived_at = 'infinity'
+            LIMIT many) AS counted
+    ) = many THEN
+        SELECT min(c.notification_id) - 1 INTO ground_read FROM belfry.receipt AS c
+        WHERE c.recipient = total.recipient AND c.notification_id <= ground AND c.archived_at = 'infinity';
+    END IF;
     SELECT count(*) INTO total
     FROM (
         SELECT item.id
-        FROM belfry.audience(
-            total.recipient, box.since, box.archived_through, 9223372036854775807, total.topics) AS item
+        FROM belfry.audience(total.recipient, box.since, ground_read, 9223372036854775807, total.topics) AS item
         WHERE belfry.alive(item.ended_at, item.expires_at)
             AND NOT belfry.muted(item.id, item.kind, box.kinds, box.ranges)
             AND (total.tenant IS NULL OR item.tenant = total.tenant)
-            AND item.id NOT IN (
+            AND CASE WHEN item.id > ground THEN item.id NOT IN (
                 SELECT c.notification_id FROM belfry.receipt AS c
-                WHERE c.recipient = total.recipient AND c.notification_id > box.archived_through
+                WHERE c.recipient = total.recipient AND c.notification_id > ground
                     AND (c.archived_at < 'infinity' OR c.snoozed_until > now()))
+            ELSE item.id IN (
+                SELECT c.notification_id FROM belfry.receipt AS c
+                WHERE c.recipient = total.recipient AND c.notification_id > ground_read AND c.notification_id <= ground
+                    AND c.archived_at = 'infinity' AND (c.snoozed_until IS NULL OR c.snoozed_until <= now()))
+            END
         UNION ALL
         SELECT n.id
         FROM belfry.receipt AS c JOIN belfry.notification AS n ON n.id = c.notification_id
-        WHERE c.recipient = total.recipient AND c.notification_id <= box.archived_through
+        WHERE ground_read = ground AND c.recipient = total.recipient AND c.notification_id <= ground
             AND c.archived_at = 'infinity'
             AND (c.snoozed_until IS NULL OR c.snoozed_until <= now())
             AND belfry.alive(n.ended_at, n.expires_at)

@@ -33,7 +33,7 @@ DROP FUNCTION belfry.greet(text);
 DROP FUNCTION belfry.listing(text, text, bigint, integer, text[], text[], text, text[]);
 DROP FUNCTION belfry.total(text, text, text[]);
 DROP FUNCTION belfry.tally(text, text, text[], bigint, int8multirange);
-DROP FUNCTION belfry.marked(text, text, bigint, bigint, bigint, bigint);
+DROP FUNCTION belfry.marked(text, text, bigint, bigint, bigint, bigint, integer);
 DROP FUNCTION belfry.grouped(text, bigint, bigint, bigint, bigint, text[], int8multirange[], text, text[], text[], text, text, text, text);
 DROP FUNCTION belfry.shelf(text, bigint, bigint, bigint, text[], int8multirange[], text, text[], text[], text);
 DROP FUNCTION belfry.mailbox(text);

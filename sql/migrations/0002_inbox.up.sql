@@ -443,39 +443,45 @@ COMMENT ON FUNCTION belfry.grouped(
 
 --- functions/marked.sql ---
 CREATE OR REPLACE FUNCTION belfry.marked(
-    reader text, state text, seen_through bigint, read_through bigint, archived_through bigint, top bigint
+    reader text, state text, seen_through bigint, read_through bigint, archived_through bigint, top bigint,
+    max_rows integer
 ) RETURNS TABLE (id bigint)
     LANGUAGE sql STABLE
 AS $$
-SELECT c.notification_id FROM belfry.receipt AS c
-WHERE marked.state = 'all' AND c.recipient = marked.reader
-    AND c.notification_id <= least(marked.top, marked.archived_through) AND c.archived_at = 'infinity'
+(SELECT c.notification_id FROM belfry.receipt AS c
+ WHERE marked.state = 'all' AND c.recipient = marked.reader
+     AND c.notification_id <= least(marked.top, marked.archived_through) AND c.archived_at = 'infinity'
+ ORDER BY c.notification_id DESC LIMIT marked.max_rows)
 UNION ALL
-SELECT c.notification_id FROM belfry.receipt AS c
-WHERE marked.state = 'unread' AND c.recipient = marked.reader
-    AND c.notification_id <= least(marked.top, greatest(marked.read_through, marked.archived_through))
-    AND (c.read_at = 'infinity' OR c.archived_at = 'infinity')
-    AND coalesce(c.read_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
+(SELECT c.notification_id FROM belfry.receipt AS c
+ WHERE marked.state = 'unread' AND c.recipient = marked.reader
+     AND c.notification_id <= least(marked.top, greatest(marked.read_through, marked.archived_through))
+     AND (c.read_at = 'infinity' OR c.archived_at = 'infinity')
+     AND coalesce(c.read_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
+ ORDER BY c.notification_id DESC LIMIT marked.max_rows)
 UNION ALL
-SELECT c.notification_id FROM belfry.receipt AS c
-WHERE marked.state = 'unseen' AND c.recipient = marked.reader
-    AND c.notification_id <= least(marked.top, greatest(marked.seen_through, marked.archived_through))
-    AND (c.seen_at = 'infinity' OR c.archived_at = 'infinity')
-    AND coalesce(c.seen_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
+(SELECT c.notification_id FROM belfry.receipt AS c
+ WHERE marked.state = 'unseen' AND c.recipient = marked.reader
+     AND c.notification_id <= least(marked.top, greatest(marked.seen_through, marked.archived_through))
+     AND (c.seen_at = 'infinity' OR c.archived_at = 'infinity')
+     AND coalesce(c.seen_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
+ ORDER BY c.notification_id DESC LIMIT marked.max_rows)
 UNION ALL
-SELECT c.notification_id FROM belfry.receipt AS c
-WHERE marked.state = 'snoozed' AND c.recipient = marked.reader
-    AND c.notification_id <= marked.top AND c.snoozed_until IS NOT NULL
+(SELECT c.notification_id FROM belfry.receipt AS c
+ WHERE marked.state = 'snoozed' AND c.recipient = marked.reader
+     AND c.notification_id <= marked.top AND c.snoozed_until IS NOT NULL
+ ORDER BY c.notification_id DESC LIMIT marked.max_rows)
 UNION ALL
-SELECT c.notification_id FROM belfry.receipt AS c
-WHERE marked.state IN ('read', 'seen', 'archived') AND c.recipient = marked.reader AND c.notification_id <= marked.top
-    AND c.notification_id > CASE marked.state WHEN 'read' THEN marked.read_through
-        WHEN 'seen' THEN marked.seen_through ELSE marked.archived_through END
-    AND CASE marked.state WHEN 'read' THEN c.read_at WHEN 'seen' THEN c.seen_at ELSE c.archived_at END < 'infinity'
+(SELECT c.notification_id FROM belfry.receipt AS c
+ WHERE marked.state IN ('read', 'seen', 'archived') AND c.recipient = marked.reader AND c.notification_id <= marked.top
+     AND c.notification_id > CASE marked.state WHEN 'read' THEN marked.read_through
+         WHEN 'seen' THEN marked.seen_through ELSE marked.archived_through END
+     AND CASE marked.state WHEN 'read' THEN c.read_at WHEN 'seen' THEN c.seen_at ELSE c.archived_at END < 'infinity'
+ ORDER BY c.notification_id DESC LIMIT marked.max_rows)
 $$;
-COMMENT ON FUNCTION belfry.marked(text, text, bigint, bigint, bigint, bigint) IS
-    'Internal: what may be in that list of the reader though its watermarks say no, by the receipts, each list along its '
-    'own index. Postgres writes it into the query (inlines it).';
+COMMENT ON FUNCTION belfry.marked(text, text, bigint, bigint, bigint, bigint, integer) IS
+    'Internal: what may be in that list of the reader though its watermarks say no, by the receipts: the newest, each list '
+    'along its own index. Postgres writes it into the query (inlines it).';
 --- end ---
 
 --- functions/tally.sql ---
@@ -490,7 +496,7 @@ DECLARE
     -- Above it no watermark says anything; at or below it only receipts that contradict one are of interest.
     ground CONSTANT bigint := greatest(box.read_through, box.archived_through);
     -- Each of those costs ten rows of an index, so where there are very many everything above the lowest is read.
-    many CONSTANT integer := 5000;
+    many CONSTANT integer := 2000;
     ground_read bigint := ground;
 BEGIN
     IF (
@@ -567,23 +573,39 @@ CREATE OR REPLACE FUNCTION belfry.total(recipient text, tenant text, topics text
 AS $$
 DECLARE
     box CONSTANT record := belfry.mailbox(total.recipient);
+    ground CONSTANT bigint := box.archived_through;
+    many CONSTANT integer := 2000; -- as in belfry.tally
+    ground_read bigint := ground;
 BEGIN
+    IF (
+        SELECT count(*) FROM (
+            SELECT FROM belfry.receipt AS c
+            WHERE c.recipient = total.recipient AND c.notification_id <= ground AND c.archived_at = 'infinity'
+            LIMIT many) AS counted
+    ) = many THEN
+        SELECT min(c.notification_id) - 1 INTO ground_read FROM belfry.receipt AS c
+        WHERE c.recipient = total.recipient AND c.notification_id <= ground AND c.archived_at = 'infinity';
+    END IF;
     SELECT count(*) INTO total
     FROM (
         SELECT item.id
-        FROM belfry.audience(
-            total.recipient, box.since, box.archived_through, 9223372036854775807, total.topics) AS item
+        FROM belfry.audience(total.recipient, box.since, ground_read, 9223372036854775807, total.topics) AS item
         WHERE belfry.alive(item.ended_at, item.expires_at)
             AND NOT belfry.muted(item.id, item.kind, box.kinds, box.ranges)
             AND (total.tenant IS NULL OR item.tenant = total.tenant)
-            AND item.id NOT IN (
+            AND CASE WHEN item.id > ground THEN item.id NOT IN (
                 SELECT c.notification_id FROM belfry.receipt AS c
-                WHERE c.recipient = total.recipient AND c.notification_id > box.archived_through
+                WHERE c.recipient = total.recipient AND c.notification_id > ground
                     AND (c.archived_at < 'infinity' OR c.snoozed_until > now()))
+            ELSE item.id IN (
+                SELECT c.notification_id FROM belfry.receipt AS c
+                WHERE c.recipient = total.recipient AND c.notification_id > ground_read AND c.notification_id <= ground
+                    AND c.archived_at = 'infinity' AND (c.snoozed_until IS NULL OR c.snoozed_until <= now()))
+            END
         UNION ALL
         SELECT n.id
         FROM belfry.receipt AS c JOIN belfry.notification AS n ON n.id = c.notification_id
-        WHERE c.recipient = total.recipient AND c.notification_id <= box.archived_through
+        WHERE ground_read = ground AND c.recipient = total.recipient AND c.notification_id <= ground
             AND c.archived_at = 'infinity'
             AND (c.snoozed_until IS NULL OR c.snoozed_until <= now())
             AND belfry.alive(n.ended_at, n.expires_at)
@@ -622,12 +644,18 @@ DECLARE
         ELSE 9223372036854775807 END;
     top bigint := coalesce(listing.before - 1, 9223372036854775807);
     batch integer := listing.max_rows;
+    marks bigint[]; -- the newest that only receipts tell of
+    edge bigint; -- below it there may be more of them
     found bigint;
     lowest bigint;
     leaders bigint[];
     listed bigint[] := '{}';
 BEGIN
     LOOP
+        SELECT coalesce(array_agg(newest.id ORDER BY newest.id), '{}') INTO marks FROM (
+            SELECT m.id FROM belfry.marked(listing.reader, listing.state, box.seen_through, box.read_through,
+                box.archived_through, top, batch * 2) AS m ORDER BY m.id DESC LIMIT batch * 2) AS newest;
+        edge := CASE WHEN cardinality(marks) = batch * 2 THEN marks[1] ELSE 0 END;
         -- Each source along its own index: hence rows are compared with rows, and ordered by the same two columns.
         WITH candidate AS (
             (SELECT n.id, n.recipient, n.topic, n.group_key
@@ -645,10 +673,7 @@ BEGIN
                     AND (n.topic, n.id) <= (stay.topic, least(stay.until - 1, high, top))
                 ORDER BY n.topic DESC, n.id DESC LIMIT batch) AS posted
             UNION ALL
-            (SELECT kept.* FROM (
-                SELECT marked.id FROM belfry.marked(listing.reader, listing.state, box.seen_through, box.read_through,
-                    box.archived_through, top) AS marked ORDER BY marked.id DESC) AS m
-             CROSS JOIN LATERAL (
+            SELECT kept.* FROM unnest(marks) AS m (id) CROSS JOIN LATERAL (
                 SELECT n.id, n.recipient, n.topic, n.group_key
                 FROM belfry.shelf(listing.reader, box.seen_through, box.read_through, box.archived_through, box.kinds,
                     box.ranges, listing.state, listing.kinds, listing.tags, listing.tenant) AS n
@@ -656,9 +681,8 @@ BEGIN
                     SELECT FROM belfry.stays(listing.reader, box.since, listing.topics) AS stay
                     WHERE stay.topic = n.topic AND stay.since < n.id AND (stay.until IS NULL OR n.id < stay.until)))
                 OFFSET 0) AS kept
-             ORDER BY m.id DESC LIMIT batch)
         ), newest AS (
-            SELECT candidate.* FROM candidate ORDER BY candidate.id DESC LIMIT batch
+            SELECT candidate.* FROM candidate WHERE candidate.id >= edge ORDER BY candidate.id DESC LIMIT batch
         )
         SELECT count(*), min(newest.id), coalesce(array_agg(newest.id ORDER BY newest.id DESC) FILTER (
             WHERE newest.group_key IS NULL OR NOT EXISTS (
@@ -668,9 +692,9 @@ BEGIN
                 WHERE other.id > newest.id)), '{}')
         INTO found, lowest, leaders FROM newest;
         listed := listed || leaders;
-        EXIT WHEN found < batch OR cardinality(listed) >= listing.max_rows;
-        -- What is behind the newest of its group is passed over, however much that is.
-        top := lowest - 1;
+        EXIT WHEN cardinality(listed) >= listing.max_rows OR (found < batch AND edge = 0);
+        -- What is behind the newest of its group, or not in the filter, is passed over, however much that is.
+        top := CASE WHEN found < batch THEN edge ELSE lowest END - 1;
         batch := least(batch * 4, 10000);
     END LOOP;
     RETURN QUERY
