@@ -36,17 +36,17 @@ NEEDED = (
 )  # fmt: skip
 
 # What the functions do otherwise when there is much of something, they do then at a handful.
-LOW_THRESHOLDS: LiteralString = """
+LOW_THRESHOLDS: LiteralString = r"""
     DO $$ DECLARE
         change record;
         present text;
     BEGIN
-        FOR change IN SELECT * FROM (VALUES ('tally', 'many CONSTANT integer := 5000', 'many CONSTANT integer := 4'),
-            ('compact', 'marks <= 500', 'marks <= 6'), ('compact', '/ 100', '/ 3'))
+        FOR change IN SELECT * FROM (VALUES ('tally', 'many CONSTANT integer := \d+', 'many CONSTANT integer := 4'),
+            ('compact', 'marks <= \d+', 'marks <= 6'), ('compact', '/ \d+', '/ 3'))
             AS wanted (name, old, new) LOOP
             present := pg_get_functiondef(('belfry.' || change.name)::regproc);
-            ASSERT position(change.old IN present) > 0, change.old;
-            EXECUTE replace(present, change.old, change.new);
+            ASSERT present ~ change.old, change.old;
+            EXECUTE regexp_replace(present, change.old, change.new, 'g');
         END LOOP;
     END $$"""
 
