@@ -67,9 +67,9 @@ def state_after_the_poll() -> None:
     read = relay.Relay._see  # pyright: ignore[reportPrivateUsage]
 
     def see(self: Any, plan: Any, snapshot: Any) -> Any:
-        fresh = read(self, plan, snapshot)
+        count, fresh = read(self, plan, snapshot)
         last = sse.id_line(self.tracker.text(self.epoch))
-        return [(row, last) for row, _ in fresh]
+        return count, [(row, last) for row, _ in fresh]
 
     relay.Relay._see = see  # pyright: ignore[reportPrivateUsage]
 

@@ -105,6 +105,12 @@ class Client:
         assert event.name == "message", event
         return event.data
 
+    async def row_or_change(self, seconds: float = PATIENCE_SECONDS) -> Event:
+        """The next event that has an id of its own; a `ready` that ends a replay in between is passed over."""
+        while (event := await self.next(seconds)).name == "ready":
+            pass
+        return event
+
     async def titles(self, count: int, seconds: float = PATIENCE_SECONDS) -> list[str]:
         """The titles of the next notifications."""
         return [(await self.row(seconds))["title"] for _ in range(count)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from belfry.choices import Choices, turns
 from belfry.cursor import Cursor, MalformedCursor, Range, clip, parse, subtract
 from belfry.model import EVERYONE, Stay
 
@@ -77,3 +78,8 @@ def joined_late(stays: dict[str, list[Stay]], client: Cursor) -> list[tuple[str,
         for stay in intervals
         if stay.since < client.head and not client.has(stay.since)
     ]
+
+
+def turned_late(choices: Choices, client: Cursor) -> int | None:
+    """The lowest position in the client's gaps at which a choice changed: what is above was judged without it."""
+    return min((at for at in turns(choices) if at < client.head and not client.has(at)), default=None)

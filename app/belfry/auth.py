@@ -52,7 +52,7 @@ class Credential:
 
     def narrowed(self, topics: Iterable[str] | None, tenant: str | None) -> Credential:
         """The same person seeing less: what a request asks for, as far as the token allows it."""
-        asked = None if topics is None else frozenset(topics)
+        asked = None if topics is None else frozenset(filter(valid_name, topics))
         both = asked if self.topics is None else self.topics if asked is None else self.topics & asked
         return dataclasses.replace(self, topics=both, tenant=_one_of(self.tenant, tenant))
 
@@ -60,7 +60,8 @@ class Credential:
 def _one_of(granted: str | None, asked: str | None) -> str | None:
     """The tenant of the token; a request can only name the same one, any other has no rows."""
     tenant = granted if asked is None else asked
-    return NO_TENANT if granted is not None and tenant != granted else tenant
+    possible = not tenant or valid_name(tenant)
+    return NO_TENANT if not possible or (granted is not None and tenant != granted) else tenant
 
 
 @dataclass(frozen=True, slots=True, repr=False)

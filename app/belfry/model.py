@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from belfry.choices import Choice
 
 EVERYONE = "*"
 """The topic of all recipients."""
@@ -15,11 +17,14 @@ class Row(NamedTuple):
     id: int
     recipient: str | None
     topic: str | None
-    tenant: str
+    tenant: str | None  # None: a change that concerns all
     verb: str | None  # None: a notification
-    payload: bytes | None  # the frame from `data:` (or `event:`) on; None: expired, there is nothing to send
+    payload: bytes | None  # the frame from `data:` (or `event:`) on; None: there is nothing to send
     created_at: bytes  # as Postgres sends it: quick, and a timestamp may be infinite, which Python's may not
     expires_at: float | None = None  # Unix seconds
+    kind: str | None = None
+    about: int | None = None  # the first notification that a change is about
+    enabled: bool | None = None  # of a preference
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Member:
 
     recipient: str
     stays: dict[str, list[Stay]]
+    choices: dict[str, list[Choice]] = field(default_factory=dict[str, list[Choice]])
 
 
 @dataclass(frozen=True, slots=True)

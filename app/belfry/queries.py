@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, LiteralString
 
 from psycopg import AsyncConnection
-from psycopg.rows import tuple_row
+from psycopg.types.json import Jsonb
 
-from belfry import sse
-from belfry.cursor import MAX_POSITION, Plan, Range
-from belfry.model import EVERYONE, Member, Row, State, Stay
+from belfry.batch import Badge
+from belfry.choices import Choice
+from belfry.cursor import Cursor, Range
+from belfry.model import EVERYONE, Member, State, Stay
+from belfry.stream import Scope
 
 Connection = AsyncConnection[Any]
 
@@ -19,132 +20,7 @@ BELL_CLASS: Final = 1111837766  # 'BELF'; the trigger function belfry.ring() use
 BELL_KEY: Final = 1
 CHANNEL: Final = "belfry"
 
-# --- rows as frames: Postgres builds the JSON, Python never parses it ----------------------------------------
-
-_NOTIFICATION: LiteralString = """
-    n.id, n.recipient, n.topic, n.tenant, NULL::text AS verb, timestamptz_send(n.created_at) AS created_at,
-    extract(epoch FROM n.expires_at)::float8 AS expires_at,
-    CASE WHEN n.expires_at IS NULL OR n.expires_at > now() THEN convert_to(row_to_json((
-        SELECT frame FROM (SELECT n.id, n.recipient, n.topic, n.tenant, n.kind, n.title, n.body, n.action_url,
-            n.actions, n.data, n.actor, n.tags, n.severity, n.created_at) AS frame))::text, 'UTF8')
-    END AS payload
-"""
-_CHANGE: LiteralString = """
-    c.id, c.recipient, c.topic, ''::text AS tenant, c.verb, timestamptz_send(c.created_at) AS created_at,
-    NULL::float8 AS expires_at,
-    convert_to(row_to_json((
-        SELECT frame FROM (SELECT c.id, c.verb, c.topic) AS frame))::text, 'UTF8') AS payload
-"""
-
-
-def _row(found: tuple[Any, ...]) -> Row:
-    number, recipient, topic, tenant, verb, created_at, expires_at, payload = found
-    if payload is not None:
-        payload = sse.notification(payload) if verb is None else sse.change(payload)
-    return Row(number, recipient, topic, tenant, verb, payload, created_at, expires_at)
-
-
-# --- the poll ------------------------------------------------------------------------------------------------
-
-_FRESH_ROWS: LiteralString = f"""
-        (SELECT {_NOTIFICATION}, 0 AS branch FROM belfry.notification AS n
-         WHERE n.id > %(head)s ORDER BY n.id LIMIT %(page)s)
-        UNION ALL
-        (SELECT {_CHANGE}, 0 AS branch FROM belfry.change AS c
-         WHERE c.id > %(head)s ORDER BY c.id LIMIT %(page)s)
-"""
-_ROWS_BY_ID: LiteralString = f"""
-        UNION ALL
-        SELECT {_NOTIFICATION}, 1 FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])
-        UNION ALL
-        SELECT {_CHANGE}, 1 FROM belfry.change AS c WHERE c.id = ANY (%(ids)s::bigint[])
-"""
-_ROWS_OF_RANGES: LiteralString = f"""
-        UNION ALL
-        SELECT late.*, 1 FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi) CROSS JOIN LATERAL (
-            SELECT {_NOTIFICATION} FROM belfry.notification AS n
-            WHERE n.id BETWEEN gap.lo AND gap.hi ORDER BY n.id LIMIT %(page)s) AS late
-        UNION ALL
-        SELECT late.*, 1 FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi) CROSS JOIN LATERAL (
-            SELECT {_CHANGE} FROM belfry.change AS c
-            WHERE c.id BETWEEN gap.lo AND gap.hi ORDER BY c.id LIMIT %(page)s) AS late
-"""
-_MEMBERSHIPS: LiteralString = f"""
-        UNION ALL
-        SELECT moved.*, 2 FROM unnest(%(wide_los)s::bigint[], %(wide_his)s::bigint[]) AS gap (lo, hi)
-        CROSS JOIN LATERAL (
-            SELECT {_CHANGE} FROM belfry.change AS c
-            WHERE c.id BETWEEN gap.lo AND gap.hi AND c.verb IN ('subscribed', 'unsubscribed')
-            OFFSET 0) AS moved -- OFFSET 0: range by range, over the partial index
-"""
-
-
-def poll_text(*, ids: bool, ranges: bool, wide: bool) -> LiteralString:
-    """The poll for what there is to probe: a branch that finds nothing to do costs 60 µs all the same."""
-    branches = _FRESH_ROWS + (_ROWS_BY_ID if ids else "") + (_ROWS_OF_RANGES if ranges else "")
-    return f"SELECT * FROM ({branches}{_MEMBERSHIPS if wide else ''}) AS found ORDER BY id"
-
-
-POLL: LiteralString = poll_text(ids=True, ranges=True, wide=True)
-_FRESH, _LATE = 0, 1  # branches of POLL that are cut to a page
-FEW_IDS = 8  # a gap of fewer ids is asked for by its ids: one scan for all such gaps, not one for each
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a poll has read: rows in id order, up to which id it read each probe, and whether the page was full."""
-
-    rows: list[Row]
-    covered: tuple[int, ...]
-    full: bool
-
-
-async def poll(connection: Connection, plan: Plan, page: int) -> Found:
-    """Every row above the head, and in the probed ranges; at most a page of each table and range.
-
-    Membership rows of wide ranges, and of those that are not probed, come whole: nobody who was removed from a topic
-    gets a later row of it.
-    """
-    few = [probe for probe in plan.probes if probe.hi - probe.lo < FEW_IDS]
-    many = [probe for probe in plan.probes if probe.hi - probe.lo >= FEW_IDS]
-    parameters = {
-        "head": plan.head,
-        "page": page,
-        "ids": [each for probe in few for each in range(probe.lo, probe.hi + 1)],
-        "los": [probe.lo for probe in many],
-        "his": [probe.hi for probe in many],
-        "wide_los": [lo for lo, _ in plan.wide],
-        "wide_his": [hi for _, hi in plan.wide],
-    }
-    async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-        text = poll_text(ids=bool(few), ranges=bool(many), wide=bool(plan.wide))
-        await cursor.execute(text, parameters, prepare=True)
-        found = await cursor.fetchall()
-    rows = [_row(each[:-1]) for each in found]
-    if len(rows) < page:
-        return Found(rows, tuple(probe.hi for probe in plan.probes), full=False)
-    branches = [each[-1] for each in found]
-    fresh = [row for row, branch in zip(rows, branches, strict=True) if branch == _FRESH]
-    late = [row for row, branch in zip(rows, branches, strict=True) if branch == _LATE]
-    covered = tuple(_covered(probe.lo, probe.hi, late, page) for probe in plan.probes)
-    top = _covered(plan.head + 1, MAX_POSITION, fresh, page)
-    # What lies past the cut of one table waits for the other's: a removal there comes before a row that follows it.
-    return Found([row for row in rows if row.id <= top], covered, full=top < MAX_POSITION)
-
-
-def _by_table(rows: Iterable[Row]) -> tuple[list[int], list[int]]:
-    notifications: list[int] = []
-    changes: list[int] = []
-    for row in rows:
-        (notifications if row.verb is None else changes).append(row.id)
-    return notifications, changes
-
-
-def _covered(low: int, high: int, rows: Iterable[Row], page: int) -> int:
-    """Up to which id a range was read: to its end, unless one of the tables filled a page of it."""
-    tables = _by_table(row for row in rows if low <= row.id <= high)
-    return min([high, *(ids[-1] for ids in tables if len(ids) >= page)])
-
+# --- the cursor of a relay ------------------------------------------------------------------------------------
 
 NEWEST: LiteralString = """
     SELECT greatest((SELECT max(id) FROM belfry.notification), (SELECT max(id) FROM belfry.change), 0)
@@ -253,102 +129,98 @@ MEMBERS: LiteralString = """
 
 
 async def members(connection: Connection, recipients: Iterable[str]) -> dict[str, Member]:
-    """The stays of recipients, first contact being the stay in `*`."""
+    """The stays of recipients, first contact being the stay in `*`, and what they chose."""
     wanted = sorted(set(recipients))
     cursor = await connection.execute(MEMBERS, {"everyone": EVERYONE, "recipients": wanted}, prepare=True)
     found = {recipient: Member(recipient, {}) for recipient in wanted}
     for recipient, topic, since, until in await cursor.fetchall():
         found[recipient].stays.setdefault(topic, []).append(Stay(since, until))
+    await preferences(connection, found)
     return found
 
 
-# --- replay --------------------------------------------------------------------------------------------------
+# --- state and counts ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of a replay, and how far had been pruned when it was read."""
+async def badges(connection: Connection, scopes: Sequence[Scope], cursor: Cursor) -> dict[Scope, Badge]:
+    """The counts of many scopes, of what a cursor has seen."""
+    if not scopes:
+        return {}
+    asked = [{**one._asdict(), "topics": None if one.topics is None else sorted(one.topics)} for one in scopes]
+    los, his = [lo for lo, _ in cursor.gaps], [hi for _, hi in cursor.gaps]
+    found = await connection.execute(
+        "SELECT place, unread, unseen FROM belfry.badges(%s, %s, %s::bigint[], %s::bigint[])",
+        (Jsonb(asked), cursor.head, los, his),
+        prepare=True,
+    )
+    return {scopes[place - 1]: Badge(unread, unseen) for place, unread, unseen in await found.fetchall()}
 
-    pruned: int
-    rows: list[Row]
+
+async def receipts(connection: Connection, ids: Sequence[int]) -> list[tuple[str, int]]:
+    """Who has a state of which of these notifications already."""
+    cursor = await connection.execute(
+        "SELECT recipient, notification_id FROM belfry.receipt WHERE notification_id = ANY (%s::bigint[])", (list(ids),)
+    )
+    return await cursor.fetchall()
 
 
-_UNSEEN: LiteralString = """EXISTS (
-    SELECT FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi) WHERE id BETWEEN gap.lo AND gap.hi)"""
+async def kinds(connection: Connection) -> dict[str, list[Choice]]:
+    """What the operator has declared of kinds."""
+    cursor = await connection.execute("SELECT kind, since, until, enabled, required FROM belfry.kind ORDER BY since")
+    found: dict[str, list[Choice]] = {}
+    for kind, *rest in await cursor.fetchall():
+        found.setdefault(kind, []).append(Choice(*rest))
+    return found
 
-# Each source is read along its own index, never along the ids of everybody: hence rows are compared with rows and
-# ordered by the same two columns. With a plain equality the planner may take the primary key and filter.
-REPLAY: LiteralString = f"""
-    SELECT s.pruned, found.* FROM belfry.settled AS s LEFT JOIN LATERAL (
-        SELECT * FROM (
-            (SELECT {_NOTIFICATION} FROM belfry.notification AS n
-             WHERE n.recipient IS NOT NULL
-                AND (n.recipient, n.id) > (%(recipient)s::text, %(after)s::bigint)
-                AND (n.recipient, n.id) <= (%(recipient)s::text, %(head)s::bigint)
-                AND (n.id > %(client_head)s OR {_UNSEEN})
-             ORDER BY n.recipient, n.id LIMIT %(page)s)
-            UNION ALL
-            SELECT posted.* FROM unnest(%(topics)s::text[], %(sinces)s::bigint[], %(untils)s::bigint[])
-                AS stay (topic, since, until)
-            CROSS JOIN LATERAL (
-                SELECT {_NOTIFICATION} FROM belfry.notification AS n
-                WHERE n.topic IS NOT NULL
-                    AND (n.topic, n.id) > (stay.topic, greatest(stay.since, %(after)s))
-                    AND (n.topic, n.id) <= (stay.topic, least(stay.until - 1, %(head)s))
-                    AND (n.id > %(client_head)s OR {_UNSEEN})
-                ORDER BY n.topic, n.id LIMIT %(page)s) AS posted
-            UNION ALL
-            (SELECT {_CHANGE} FROM belfry.change AS c
-             WHERE (c.recipient, c.id) > (%(recipient)s::text, %(after)s::bigint)
-                AND (c.recipient, c.id) <= (%(recipient)s::text, %(head)s::bigint)
-                AND (c.id > %(client_head)s OR {_UNSEEN})
-             ORDER BY c.recipient, c.id LIMIT %(page)s)
-        ) AS unseen ORDER BY id LIMIT %(page)s
-    ) AS found ON true
-    ORDER BY found.id
+
+async def preferences(connection: Connection, members: Mapping[str, Member]) -> None:
+    """Fill in what the members chose."""
+    cursor = await connection.execute(
+        "SELECT recipient, kind, since, until, enabled FROM belfry.preference"
+        " WHERE recipient = ANY (%s) ORDER BY recipient, kind, since",
+        (list(members),),
+        prepare=True,
+    )
+    for recipient, kind, *rest in await cursor.fetchall():
+        members[recipient].choices.setdefault(kind, []).append(Choice(*rest))
+
+
+# --- what a client is owed because it learned late of a stay or a choice -------------------------------------
+
+PASSED: LiteralString = """
+    (SELECT n.id, n.kind FROM belfry.notification AS n
+     WHERE n.recipient IS NOT NULL AND (n.recipient, n.id) > (%(recipient)s::text, %(after)s::bigint)
+        AND (n.recipient, n.id) <= (%(recipient)s::text, %(head)s::bigint)
+     ORDER BY n.recipient, n.id LIMIT %(page)s)
+    UNION ALL
+    SELECT posted.* FROM unnest(%(topics)s::text[], %(sinces)s::bigint[], %(untils)s::bigint[])
+        AS stay (topic, since, until)
+    CROSS JOIN LATERAL (
+        SELECT n.id, n.kind FROM belfry.notification AS n
+        WHERE n.topic IS NOT NULL AND (n.topic, n.id) > (stay.topic, greatest(stay.since, %(after)s))
+            AND (n.topic, n.id) <= (stay.topic, least(stay.until - 1, %(head)s))
+        ORDER BY n.topic, n.id LIMIT %(page)s) AS posted
+    ORDER BY id LIMIT %(page)s
 """
 
 
-async def replay(
-    connection: Connection,
-    recipient: str,
-    stays: Sequence[tuple[str, Stay]],
-    unseen: Sequence[Range],
-    client_head: int,
-    head: int,
-    after: int,
-    page: int,
-) -> Page:
-    """A page of what belongs to a recipient above `after`, up to `head`, and was not seen: in id order.
-
-    `unseen` are the client's gaps, at or below `client_head`; all above that is unseen.
-    """
-    parameters = {
-        "recipient": recipient,
-        "topics": [topic for topic, _ in stays],
-        "sinces": [stay.since for _, stay in stays],
-        "untils": [stay.until for _, stay in stays],
-        "los": [lo for lo, _ in unseen],
-        "his": [hi for _, hi in unseen],
-        "client_head": client_head,
-        "head": head,
-        "after": after,
-        "page": page,
-    }
-    async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-        await cursor.execute(REPLAY, parameters, prepare=True)
-        found = await cursor.fetchall()
-    return Page(found[0][0], [_row(each[1:]) for each in found if each[1] is not None])
-
-
-async def topic_ids(connection: Connection, topic: str, stay: Stay, head: int) -> list[int]:
-    """The ids of a topic's rows inside a stay, up to `head`."""
+async def passed(
+    connection: Connection, recipient: str | None, stays: Sequence[tuple[str, Stay]], after: int, head: int, page: int
+) -> list[tuple[int, str]]:
+    """A page of the ids and kinds of what was sent to these stays, and to the recipient unless it is None."""
     cursor = await connection.execute(
-        "SELECT id FROM belfry.notification WHERE topic = %s AND id > %s AND id <= least(%s::bigint - 1, %s)"
-        " ORDER BY id",
-        (topic, stay.since, stay.until, head),
+        PASSED,
+        {
+            "recipient": recipient,
+            "topics": [topic for topic, _ in stays],
+            "sinces": [stay.since for _, stay in stays],
+            "untils": [stay.until for _, stay in stays],
+            "after": after,
+            "head": head,
+            "page": page,
+        },
     )
-    return [found[0] for found in await cursor.fetchall()]
+    return await cursor.fetchall()
 
 
 # --- the bell ------------------------------------------------------------------------------------------------
@@ -394,6 +266,12 @@ async def preflight(connection: Connection) -> tuple[bool, int | None, int | Non
     """Whether the server is in recovery, the sequence's cache and increment, whether it is a logical subscriber."""
     cursor = await connection.execute(PREFLIGHT)
     return (await cursor.fetchall())[0]
+
+
+async def backend(connection: Connection) -> int:
+    """The process that runs this statement for us: behind a pooler in transaction mode another one every time."""
+    cursor = await connection.execute("SELECT pg_backend_pid()", prepare=False)
+    return (await cursor.fetchall())[0][0]
 
 
 async def system_identifier(connection: Connection) -> int:

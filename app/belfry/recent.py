@@ -39,6 +39,13 @@ class Recent:
             self._bytes += len(row.payload or b"")
         self._evict()
 
+    def drop(self, position: int) -> None:
+        """A notification is no longer what it was: whoever has not seen it gets it from the table."""
+        if position in self._rows:
+            self._forget(position)
+            self._arrived = deque(row for row in self._arrived if row.id != position)
+            del self._ids[bisect_left(self._ids, position)]
+
     def rows(self, client: Cursor, seen: Cursor) -> list[Row] | None:
         """The rows that the relay has seen and the client has not, in id order.
 
@@ -64,13 +71,15 @@ class Recent:
         gone: set[int] = set()
         while len(self._arrived) > self._max_rows or self._bytes > self._max_bytes:
             row = self._arrived.popleft()
-            del self._rows[row.id]
-            self._bytes -= len(row.payload or b"")
-            self._base.see(row.id)
+            self._forget(row.id)
             gone.add(row.id)
         if gone:
             end = bisect_left(self._ids, max(gone) + 1)
             self._ids[:end] = [each for each in self._ids[:end] if each not in gone]
+
+    def _forget(self, position: int) -> None:
+        self._bytes -= len(self._rows.pop(position).payload or b"")
+        self._base.see(position)
 
     def _between(self, span: Range) -> list[Row]:
         first = bisect_left(self._ids, span[0])

@@ -10,28 +10,35 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from belfry import attach, queries, sse
+from belfry import attach, choices, queries, rows, sse
 from belfry.backoff import Backoff
+from belfry.batch import Badge
+from belfry.choices import Choice
 from belfry.config import Config
 from belfry.cursor import Cursor, Plan, Tracker, subtract
 from belfry.doorbell import Doorbell
-from belfry.hub import Hub, Stream
+from belfry.hub import Hub, Withheld
 from belfry.listener import Listener
-from belfry.model import Member, Row, State, Stay
+from belfry.model import Member, Row, State
 from belfry.recent import Recent
 from belfry.replay import Replay
+from belfry.stream import Scope, Stream
 
 log = logging.getLogger(__name__)
 
 OWNERS_SECONDS = 0.1
 QUERY_SECONDS = 10.0
+FOLLOWED = frozenset({"subscribed", "unsubscribed", "preference", "declared"})
+"""Verbs that decide what belongs to a stream from then on."""
+ENDED = frozenset({"retracted", "expired", "revised"})
+"""Verbs after which a notification's frame is no longer what it was."""
 LEASE = "SET idle_session_timeout = '3s'"
 
 
@@ -39,10 +46,23 @@ LEASE = "SET idle_session_timeout = '3s'"
 class Snapshot:
     """What one turn has read. The state and the members are there when somebody waits to be let in."""
 
-    found: queries.Found
+    found: rows.Found
     newest: int  # of both tables, when the page was full; else 0
     state: State | None
     members: dict[str, Member]
+    news: News
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What the rows of a poll need to be told in full: it is read before any of them is noted as seen."""
+
+    badges: Mapping[Scope, Badge]  # counts of the cursor after this poll
+    withheld: Withheld
+    kinds: Mapping[str, Sequence[Choice]] | None  # read anew when one was declared
+
+
+NO_NEWS = News({}, frozenset(), None)
 
 
 class Relay:
@@ -89,7 +109,7 @@ class Relay:
         return len(self.hub.streams) + len(self._waiting)
 
     def glance(self) -> Tracker:
-        """What has been seen by now, as a copy: for who reads the table beside the relay."""
+        """A copy of head and gaps: all of it is visible to whatever reads from now on."""
         return Tracker(self.tracker.head, self.tracker.gaps)
 
     def wake(self, payload: str) -> None:
@@ -177,6 +197,7 @@ class Relay:
         self._recent = Recent(self.tracker.cursor(), max_rows=config.recent_rows, max_bytes=config.recent_bytes)
         self._newest = None
         self._end_all()
+        self.hub.declare(choices.as_seen(await queries.kinds(connection), self.tracker.cursor()))
 
     def _end_all(self) -> None:
         for stream in list(self.hub.streams):
@@ -230,7 +251,7 @@ class Relay:
             snapshot = await self._read(connection, plan, arrivals)
         count, fresh = self._see(plan, snapshot)
         self.bell.polled(count, rung=rung, began=began, ended=self._now())
-        await self._dispatch(before, fresh)
+        await self._dispatch(before, fresh, snapshot.news)
         self._let_in(arrivals, plan, snapshot)
         return count
 
@@ -240,16 +261,39 @@ class Relay:
         page = self._config.page_rows
         recipients = {stream.recipient for stream in arrivals}
         if not recipients:
-            found, state, members = await queries.poll(connection, plan, page), None, dict[str, Member]()
+            found, state, members = await rows.poll(connection, plan, page), None, dict[str, Member]()
         else:
             await queries.contact(connection, recipients)
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            found = await queries.poll(connection, plan, page)
+            found = await rows.poll(connection, plan, page)
             state = await queries.state(connection)
             members = await queries.members(connection, recipients)
             await connection.execute("COMMIT")
         newest = await queries.newest(connection) if found.full else 0
-        return Snapshot(found, newest, state, members)
+        news = await self._news(connection, found, newest, arrivals)
+        return Snapshot(found, newest, state, members, news)
+
+    async def _news(
+        self, connection: queries.Connection, found: rows.Found, newest: int, arrivals: Iterable[Stream]
+    ) -> News:
+        """Counts for those whom a change of this poll concerns and for who is let in; states of late notifications."""
+        scopes = {stream.scope for stream in arrivals}
+        changes = any(row.verb is not None for row in found.rows)
+        if not scopes and not changes and (not found.rows or found.rows[0].id > self.tracker.head):
+            return NO_NEWS  # what nearly always happens
+        late = [row for row in found.rows if row.verb is None and row.id <= self.tracker.head and self.hub.expects(row)]
+        known = await queries.receipts(connection, [row.id for row in late]) if late else []
+        scopes |= self.hub.concerned(found.rows)
+        scopes |= {stream.scope for recipient, _ in known for stream in self.hub.of(recipient)}
+        after = Tracker(self.tracker.head, self.tracker.gaps)
+        for row in found.rows:
+            after.see(row.id)
+        after.raise_head(newest)
+        self.counts["badge_queries"] += bool(scopes)
+        badges = await queries.badges(connection, list(scopes), after.cursor())
+        declared = any(row.verb == "declared" for row in found.rows)
+        kinds = choices.as_seen(await queries.kinds(connection), after.cursor()) if declared else None
+        return News(badges, frozenset(known), kinds)
 
     def _see(self, plan: Plan, snapshot: Snapshot) -> tuple[int, list[tuple[Row, bytes]]]:
         """Take note of the rows, and bury the gaps that this poll proved dead.
@@ -259,13 +303,16 @@ class Relay:
         """
         new: list[Row] = []
         fresh: list[tuple[Row, bytes]] = []
-        moving = any(row.verb is not None for row in snapshot.found.rows)
+        moving = any(row.verb in FOLLOWED for row in snapshot.found.rows)
         for row in snapshot.found.rows:
             if self.tracker.see(row.id):
                 new.append(row)
                 if moving or self.hub.expects(row):
                     fresh.append((row, sse.id_line(self.tracker.text(self.epoch))))
         self._recent.add(new)
+        for row in new:
+            if row.verb in ENDED and row.about is not None:
+                self._recent.drop(row.about)
         if new and (self._newest is None or new[-1].id > self._newest.id):
             self._newest = new[-1]
         for probe, covered in zip(plan.probes, snapshot.found.covered, strict=True):
@@ -273,17 +320,23 @@ class Relay:
         self.tracker.raise_head(snapshot.newest)
         return len(new), fresh
 
-    async def _dispatch(self, before: Cursor, fresh: list[tuple[Row, bytes]]) -> None:
-        """Hand the rows to the streams. Whoever joined a topic late is replayed what it is owed of it."""
-        joined: set[Stream] = set()
-        for row, _ in fresh:
-            if row.verb == "subscribed" and row.id < before.head:
-                joined |= {stream for stream in self.hub.of(row.recipient or "") if _is_news(stream, row)}
+    async def _dispatch(self, before: Cursor, fresh: list[tuple[Row, bytes]], news: News) -> None:
+        """Hand the rows to the streams. Who learns late of a stay or a choice is replayed what it is owed by that."""
+        late = {stream for row, _ in fresh if row.id < before.head for stream in self._learners(row)}
+        if news.kinds is not None:
+            self.hub.declare(news.kinds)
         if fresh:
-            await self.hub.dispatch(fresh, frozenset(joined))
+            await self.hub.dispatch(fresh, frozenset(late), news.badges, news.withheld)
         seen = self.tracker.cursor(self.epoch)
-        for stream in joined:
-            self._replay.rejoin(stream, before, seen)
+        for stream in late:
+            self._replay.rejoin(stream, before, seen, news.badges.get(stream.scope))
+
+    def _learners(self, row: Row) -> Iterable[Stream]:
+        """The streams to which a row, that came late, tells something new about what is theirs."""
+        if row.verb == "declared":
+            return list(self.hub.streams)
+        mine = self.hub.of(row.recipient or "") if row.verb in FOLLOWED else ()
+        return [stream for stream in mine if _is_news(stream, row)]
 
     def _let_in(self, arrivals: Mapping[Stream, str | None], plan: Plan, snapshot: Snapshot) -> None:
         """Register streams, and copy the cursor for them, in one step.
@@ -306,15 +359,14 @@ class Relay:
                 self._probe_everything = True
                 self._woken.set()
             elif self._waiting.pop(stream, self) is not self:
-                stays = attach.as_seen(snapshot.members[stream.recipient].stays, seen)
-                self._begin_replay(stream, requested, stays, seen, snapshot.state)
+                self._begin_replay(stream, requested, seen, snapshot)
 
-    def _begin_replay(
-        self, stream: Stream, requested: str | None, stays: dict[str, list[Stay]], seen: Cursor, state: State
-    ) -> None:
+    def _begin_replay(self, stream: Stream, requested: str | None, seen: Cursor, snapshot: Snapshot) -> None:
         """Let one stream in; whatever happens there is no other stream's concern."""
+        member, badge = snapshot.members[stream.recipient], snapshot.news.badges.get(stream.scope)
+        assert snapshot.state is not None
         try:
-            self._replay.begin(stream, requested, stays, seen, state, self._recent)
+            self._replay.begin(stream, requested, member, seen, snapshot.state, self._recent, badge)
         except Exception:
             log.exception("a stream could not be let in and is sent away", extra={"action": "attach_failed"})
             self.hub.end(stream, "rotate")
@@ -329,10 +381,9 @@ class Relay:
             self.tracker.owners(await queries.holders(connection))
 
     async def _tick(self, connection: queries.Connection) -> None:
-        """Once a second: what is settled, the wake mode, the epoch, heartbeats, former members."""
+        """Once a second: what is settled, the wake mode, the epoch, heartbeats."""
         self._ticked_at = self._now()
         self.hub.beat(self._ticked_at, sse.id_line(self.tracker.text(self.epoch)))
-        self.hub.forget_former(self.tracker.through)
         state = await queries.state(connection)
         if state.epoch != self.epoch:
             await self._begin(connection)
@@ -377,6 +428,12 @@ class Relay:
 
 
 def _is_news(stream: Stream, row: Row) -> bool:
-    """Whether a `subscribed` row tells the stream of a stay that it does not know."""
+    """Whether a row about membership or preferences tells the stream what it does not know."""
+    if row.verb == "preference":
+        return row.id not in choices.turns({row.kind or "": stream.choices.get(row.kind or "", ())})
     topic = row.topic or ""
-    return stream.allows(topic) and all(stay.since != row.id for stay in stream.stays.get(topic, ()))
+    return (
+        row.verb == "subscribed"
+        and stream.allows(topic)
+        and all(stay.since != row.id for stay in stream.stays.get(topic, ()))
+    )

@@ -7,18 +7,20 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from belfry import attach, queries, sse
+from belfry import attach, choices, queries, rows, sse
+from belfry.batch import Badge
 from belfry.config import Config
-from belfry.cursor import Cursor, after_replayed, union
-from belfry.hub import Hub, Phase, Stream
-from belfry.model import Row, State, Stay
+from belfry.cursor import Cursor, Range, after_replayed, union
+from belfry.hub import Hub
+from belfry.model import Member, Row, State, Stay
 from belfry.recent import Recent
+from belfry.stream import Phase, Stream
 
 log = logging.getLogger(__name__)
 
@@ -39,27 +41,28 @@ class Replay:
         self,
         stream: Stream,
         requested: str | None,
-        stays: dict[str, list[Stay]],
+        member: Member,
         seen: Cursor,
         state: State,
         recent: Recent,
+        badge: Badge | None,
     ) -> None:
         """Register a stream and begin its replay; no await, so that `seen` is what its live frames go on from."""
         if stream.phase is Phase.ENDED:
             return
         self._make_room(stream)
-        self._hub.add(stream, stays)
+        self._hub.add(stream, attach.as_seen(member.stays, seen), choices.as_seen(member.choices, seen))
         start = attach.resolve(requested, seen, pruned=state.pruned, last_value=state.last_value)
         opening = self._reset(start, seen)
-        closing = self._ready(stream, seen)
+        closing = self._ready(stream, seen, badge)
         if start.client is None:
             self.counts["none"] += 1
             stream.go_live(opening + closing)
             return
-        late = attach.joined_late(stream.stays, start.client)
-        rows = None if late or start.everything else recent.rows(start.client, seen)
-        if rows is not None:
-            frames = self._frames(stream, rows, start.client, seen)
+        late = _learned_late(stream, start.client)
+        found = None if late or start.everything else recent.rows(start.client, seen)
+        if found is not None:
+            frames = self._frames(stream, found, start.client, seen)
             if sum(map(len, frames)) <= AT_ONCE_BYTES:
                 self.counts["recent"] += 1
                 stream.go_live(b"".join([opening, *frames, closing]))
@@ -67,11 +70,12 @@ class Replay:
         self.counts["table"] += 1
         stream.replay(self._write(stream, start, seen, opening, closing))
 
-    def rejoin(self, stream: Stream, client: Cursor, seen: Cursor) -> None:
-        """A live stream learned of a stay that began below the head: replay what it is owed, then go on live."""
+    def rejoin(self, stream: Stream, client: Cursor, seen: Cursor, badge: Badge | None) -> None:
+        """A live stream learned late of a stay or a choice: replay what it is owed, then go on live."""
         self.counts["rejoin"] += 1
         if stream.phase is Phase.LIVE:
-            stream.replay(self._write(stream, attach.Start(client), seen, b"", b""))
+            closing = self._ready(stream, seen, badge) if badge else b""
+            stream.replay(self._write(stream, attach.Start(client), seen, b"", closing))
         else:
             self._hub.end(stream, "rotate")  # it resumes from a cursor in which the stay is still a gap
 
@@ -90,8 +94,8 @@ class Replay:
             self._hub.end(stream, "rotate")
 
     async def _pages(self, stream: Stream, client: Cursor, seen: Cursor, *, everything: bool) -> None:
-        stays = [(topic, stay) for topic, intervals in stream.stays.items() for stay in intervals]
-        client = await self._owing(client, attach.joined_late(stream.stays, client))
+        stays = stream.intervals
+        client = await self._owing(stream, client)
         after = _lowest_unseen(client) - 1
         while stream.phase is Phase.REPLAYING:
             page = await self._page(stream.recipient, stays, client, seen.head, after)
@@ -106,21 +110,49 @@ class Replay:
                 return
             after = page.rows[-1].id
 
-    async def _owing(self, client: Cursor, late: list[tuple[str, Stay]]) -> Cursor:
-        """The client's cursor with those rows as gaps that it took for others' before it knew of the stay."""
-        owed = [
-            (position, position)
-            for topic, stay in late
-            for position in await self._patiently(queries.topic_ids, topic, stay, client.head)
-        ]
+    async def _owing(self, stream: Stream, client: Cursor) -> Cursor:
+        """The client's cursor with those rows as gaps that it took for others', or for muted, before it knew better."""
+        owed = await self._unsubscribed_then(stream, client) + await self._muted_then(stream, client)
         return Cursor(client.head, union(client.gaps, owed), client.epoch) if owed else client
+
+    async def _unsubscribed_then(self, stream: Stream, client: Cursor) -> list[Range]:
+        return [
+            (position, position)
+            for topic, stay in attach.joined_late(stream.stays, client)
+            async for position, _ in self._passed(None, [(topic, stay)], stay.since, client.head)
+        ]
+
+    async def _muted_then(self, stream: Stream, client: Cursor) -> list[Range]:
+        turned = attach.turned_late(stream.choices, client), attach.turned_late(stream.kinds, client)
+        since = min((at for at in turned if at is not None), default=None)
+        if since is None:
+            return []
+        own, kinds = (choices.Kinds(choices.as_seen(each, client)) for each in (stream.choices, stream.kinds))
+        return [
+            (position, position)
+            async for position, kind in self._passed(stream.recipient, stream.intervals, since, client.head)
+            if choices.muted(own, kinds, kind, position)
+        ]
+
+    async def _passed(
+        self, recipient: str | None, stays: list[tuple[str, Stay]], after: int, head: int
+    ) -> AsyncGenerator[tuple[int, str]]:
+        """The ids and kinds of what was sent above a position, in pages."""
+        size = self._config.page_rows
+        while True:
+            page = await self._patiently(queries.passed, recipient, stays, after, head, size)
+            for each in page:
+                yield each
+            if len(page) < size:
+                return
+            after = page[-1][0]
 
     async def _page(
         self, recipient: str, stays: list[tuple[str, Stay]], client: Cursor, head: int, after: int
-    ) -> queries.Page:
+    ) -> rows.Page:
         self.counts["row_queries"] += 1
         return await self._patiently(
-            queries.replay, recipient, stays, client.gaps, client.head, head, after, self._config.page_rows
+            rows.replay, recipient, stays, client.gaps, client.head, head, after, self._config.page_rows
         )
 
     async def _patiently(self, query: Any, *arguments: Any) -> Any:
@@ -135,12 +167,12 @@ class Replay:
 
     # --- frames ----------------------------------------------------------------------------------------------
 
-    def _frames(self, stream: Stream, rows: Iterable[Row], client: Cursor, seen: Cursor) -> list[bytes]:
+    def _frames(self, stream: Stream, found: Iterable[Row], client: Cursor, seen: Cursor) -> list[bytes]:
         """The stream's own of the rows, each after the client's cursor of that moment; what has expired is left out."""
         now = time.time()
         return [
             sse.id_line(str(after_replayed(client, seen, row.id))) + row.payload
-            for row in rows
+            for row in found
             if row.payload is not None and stream.wants(row) and (row.expires_at is None or row.expires_at > now)
         ]
 
@@ -152,12 +184,13 @@ class Replay:
         cursor = str(start.client or seen)
         return sse.event("reset", {"reason": start.reset, "cursor": cursor}, cursor=cursor)
 
-    def _ready(self, stream: Stream, seen: Cursor) -> bytes:
-        """The event that means: you are live."""
+    def _ready(self, stream: Stream, seen: Cursor, badge: Badge | None) -> bytes:
+        """The event that means: you are live; its counts belong to its cursor."""
         data = {
             "cursor": str(seen),
             "recipient": stream.recipient,
             "topics": stream.topics,
+            **(badge._asdict() if badge else {}),
             "heartbeat_seconds": self._config.heartbeat_seconds,
         }
         return sse.event("ready", data, cursor=str(seen))
@@ -167,6 +200,15 @@ class Replay:
         others = self._hub.of(stream.recipient)
         for oldest in others[: max(0, len(others) + 1 - self._config.max_streams_per_recipient)]:
             self._hub.end(oldest, "limit")
+
+
+def _learned_late(stream: Stream, client: Cursor) -> bool:
+    """Whether the client has passed over rows which are its own after all."""
+    return bool(
+        attach.joined_late(stream.stays, client)
+        or attach.turned_late(stream.choices, client)
+        or attach.turned_late(stream.kinds, client)
+    )
 
 
 def _lowest_unseen(client: Cursor) -> int:

@@ -26,6 +26,16 @@ def change(json_text: bytes) -> bytes:
     return b"event: change\ndata: %b\n\n" % json_text
 
 
+def with_counts(frame: bytes, unread: int, unseen: int) -> bytes:
+    """A change's frame whose data tells the counts after it too."""
+    return b'%b,"unread":%d,"unseen":%d}\n\n' % (frame[:-3], unread, unseen)
+
+
+def delivered(position: int) -> bytes:
+    """The change that stands for a notification that came late and has a state already: it is in the inbox."""
+    return b'event: change\ndata: {"id":%d,"verb":"delivered","ids":[%d]}\n\n' % (position, position)
+
+
 def id_line(cursor: str) -> bytes:
     """The line that the browser remembers and sends back as Last-Event-ID."""
     return b"id: %b\n" % cursor.encode()

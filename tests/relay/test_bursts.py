@@ -78,7 +78,7 @@ async def test_a_relay_that_was_behind_by_many_pages_of_both_tables_catches_up(s
             "DO $$ BEGIN FOR turn IN 1..100 LOOP PERFORM belfry.subscribe('u1', 'topic:' || turn);"
             " PERFORM belfry.publish('topic:' || turn, 'test', turn::text); END LOOP; END $$"
         )
-    events = [await client.next() for _ in range(200)]
+    events = [await client.row_or_change() for _ in range(200)]
     assert len({event.data["id"] for event in events}) == 200
     titles = [event.data["title"] for event in events if event.name == "message"]
     assert sorted(titles, key=int) == [str(turn) for turn in range(1, 101)]

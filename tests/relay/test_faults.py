@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from belfry import errors, queries, server
+from belfry import errors, rows, server
 from belfry.config import Config
 from belfry.hub import Stream
 from streams import SECRET, Belfry, Serve, eventually, send, value
@@ -85,7 +85,7 @@ async def test_a_replay_waits_for_the_database_and_then_goes_on(
     for number in range(7):
         last = await send(writer, str(number))
     await belfry.caught_up(last)
-    replay, calls = queries.replay, 0
+    replay, calls = rows.replay, 0
 
     async def failing(connection: Any, *arguments: Any) -> Any:
         nonlocal calls
@@ -94,7 +94,7 @@ async def test_a_replay_waits_for_the_database_and_then_goes_on(
             await connection.close()
         return await replay(connection, *arguments)
 
-    monkeypatch.setattr(queries, "replay", failing)
+    monkeypatch.setattr(rows, "replay", failing)
     client = await belfry.open(cursor="0")
     events = await client.until("ready")
     assert [event.data.get("title") for event in events[:-1]] == [str(number) for number in range(7)]

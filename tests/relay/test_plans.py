@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from belfry import queries
+from belfry import rows
 from streams import Connection
 
 ROWS = 60_000
@@ -123,8 +123,8 @@ NOTHING = {"ids": [], "los": [], "his": [], "wide_los": [], "wide_his": []}
 async def test_the_poll_reads_by_index_and_no_more_than_a_page_of_each_table_and_range(
     large: Connection, given: dict[str, Any], most: int
 ):
-    text = queries.poll_text(ids=bool(given["ids"]), ranges=bool(given["los"]), wide=bool(given["wide_los"]))
-    for query in (text, queries.POLL):
+    text = rows.poll_text(ids=bool(given["ids"]), ranges=bool(given["los"]), wide=bool(given["wide_los"]))
+    for query in (text, rows.POLL):
         assert_cheap(await explain(large, query, {"page": PAGE, **given}, POLL_TYPES), most)
 
 
@@ -171,7 +171,7 @@ async def test_a_replay_reads_by_index_and_no_more_than_a_page_of_each_source(
         "page": PAGE,
         **given,
     }
-    plan = await explain(large, queries.REPLAY, parameters, REPLAY_TYPES)
+    plan = await explain(large, rows.REPLAY, parameters, REPLAY_TYPES)
     assert_on_indexes(plan)
     assert touched(plan) <= most + SLACK
 
@@ -189,7 +189,7 @@ async def test_a_replay_of_an_old_gap_reads_no_rows_of_others(large: Connection)
         "after": 2,
         "page": PAGE,
     }
-    plan = await explain(large, queries.REPLAY, parameters, REPLAY_TYPES)
+    plan = await explain(large, rows.REPLAY, parameters, REPLAY_TYPES)
     assert_on_indexes(plan)
     own = ROWS // 500 * 2 + ROWS // 20 + 20_000 // 500
     assert touched(plan) <= own + SLACK

@@ -118,6 +118,8 @@ async def test_ready_says_where_the_client_is(serve: Serve, connect: Any):
         "cursor": str(sent),
         "recipient": "u1",
         "topics": ["*", "team:7"],
+        "unread": 1,
+        "unseen": 1,
         "heartbeat_seconds": 7,
     }
 
@@ -146,6 +148,8 @@ async def test_a_notification_is_a_message_with_every_field_of_the_contract(belf
         "actor": {"id": "u2"},
         "tags": ["a", "b"],
         "severity": "warning",
+        "group_key": None,
+        "expires_at": None,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from belfry import database, errors, migrations, queries
+from belfry import database, errors, migrations, queries, rows
 from belfry.backoff import Backoff
 from belfry.commands import common
 from belfry.config import Config
@@ -28,9 +28,7 @@ async def follow(config: Config, topic: str | None, show: Callable[[str], None])
     backoff = Backoff()
     while True:
         try:
-            async with await database.direct_connection(
-                config.listen_url, application_name="belfry tail"
-            ) as connection:
+            async with await database.connect(config.listen_url, application_name="belfry tail") as connection:
                 await reader.begin(connection)
                 backoff.reset()
                 while True:
@@ -71,7 +69,7 @@ class _Reader:
     async def turn(self, connection: queries.Connection) -> None:
         """Read what is new, show it, see which gaps are dead, rest."""
         plan = self._tracker.plan(asyncio.get_running_loop().time())
-        found = await queries.poll(connection, plan, PAGE_ROWS)
+        found = await rows.poll(connection, plan, PAGE_ROWS)
         for row in found.rows:
             if self._tracker.see(row.id) and self._mine(row):
                 self._show(_content(row))
