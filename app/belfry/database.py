@@ -21,7 +21,6 @@ RETRY_SECONDS = 0.25
 
 _SETTINGS: dict[str, Any] = {
     "autocommit": True,
-    "options": "-c timezone=UTC -c client_min_messages=warning",
     "connect_timeout": CONNECT_SECONDS,
     # A link that is cut without a word is found in seconds, not in the two hours of the system's default.
     "keepalives_idle": 2,
@@ -29,6 +28,10 @@ _SETTINGS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 6000,
 }
+_DIRECT: dict[str, Any] = {"options": "-c timezone=UTC -c client_min_messages=warning"}
+_POOLED: dict[str, Any] = {"prepare_threshold": None}
+"""A pooler refuses `options`, and in transaction mode gives each transaction another session's prepared statements."""
+
 # libpq tells the SQLSTATE of a refused connection to nobody, only the server's words (English unless lc_messages says
 # otherwise; then the words themselves are passed on).
 _BY_WORDS: tuple[tuple[str, type[errors.DatabaseError]], ...] = (
@@ -37,17 +40,20 @@ _BY_WORDS: tuple[tuple[str, type[errors.DatabaseError]], ...] = (
     (r'database ".*" does not exist', errors.DatabaseMissing),
     (r"too many (clients|connections)|remaining connection slots", errors.TooManyConnections),
     (r"permission denied for database", errors.NotPermitted),
+    (r"unsupported startup parameter", errors.PoolerInTheWay),
 )
 
 
-async def open_pool(url: str, *, application_name: str, min_size: int, max_size: int) -> Pool:
+async def open_pool(url: str, *, application_name: str, min_size: int, max_size: int, pooled: bool = False) -> Pool:
     """A pool whose first connection stands, and which is back within a second of a server that was away.
+
+    `pooled`: the URL may lead to a pooler.
 
     The pool's own back-off doubles from one second without a limit that could be set, so it is not used: a failed
     attempt is given up at once (`reconnect_timeout=0`), and made anew while somebody waits.
-    Raises DatabaseUnavailable, WrongPassword, DatabaseMissing, TooManyConnections.
+    Raises DatabaseUnavailable, WrongPassword, DatabaseMissing, TooManyConnections, PoolerInTheWay.
     """
-    connection = await direct_connection(url, application_name=application_name)
+    connection = await connect(url, application_name=application_name, pooled=pooled)
     await connection.close()
     pool: Pool = AsyncConnectionPool(
         url,
@@ -58,7 +64,7 @@ async def open_pool(url: str, *, application_name: str, min_size: int, max_size:
         timeout=POOL_SECONDS,
         reconnect_timeout=0,
         reconnect_failed=_try_again,
-        kwargs={**_SETTINGS, "application_name": application_name},
+        kwargs={**_SETTINGS, **(_POOLED if pooled else _DIRECT), "application_name": application_name},
     )
     with translated():
         await pool.open(wait=True, timeout=POOL_SECONDS)
@@ -73,10 +79,12 @@ async def _try_again(pool: Pool) -> None:
             await pool.putconn(await pool.getconn(timeout=RETRY_SECONDS))
 
 
-async def direct_connection(url: str, *, application_name: str) -> psycopg.AsyncConnection[Any]:
-    """One autocommit connection. Raises DatabaseUnavailable, WrongPassword, DatabaseMissing, TooManyConnections."""
+async def connect(url: str, *, application_name: str, pooled: bool = False) -> psycopg.AsyncConnection[Any]:
+    """One autocommit connection. Raises the same as `open_pool`."""
     with translated():
-        return await psycopg.AsyncConnection.connect(url, application_name=application_name, **_SETTINGS)
+        return await psycopg.AsyncConnection.connect(
+            url, application_name=application_name, **_SETTINGS, **(_POOLED if pooled else _DIRECT)
+        )
 
 
 @contextmanager

@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 API_CONNECTIONS = 4
 PROBE_SECONDS = 5.0
 PROBE_PAUSE_SECONDS = 0.1
+PROBE_ASKS = 5
 BACKLOG = 4096
 
 
@@ -155,7 +156,11 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
     if config.database_url is None or config.listen_url is None:
         raise errors.DatabaseUrlMissing()
     api = await database.open_pool(
-        config.database_url, application_name="belfry api", min_size=1, max_size=API_CONNECTIONS
+        config.database_url,
+        application_name="belfry api",
+        min_size=1,
+        max_size=API_CONNECTIONS,
+        pooled=config.direct_url is not None,
     )
     stack.push_async_callback(api.close)
     direct = [
@@ -168,6 +173,8 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
     replay = Replay(config, hub, api)
     relay = Relay(config, hub, direct[0], direct[1], replay)
     state.update({"relay": relay, "replay": replay, "pool": api})
+    async with direct[0].connection() as connection, direct[1].connection() as other:
+        await _refuse_pooler(connection, other)
     async with direct[0].connection() as connection, api.connection() as other:
         await migrations.check(connection)
         await _preflight(connection, other)
@@ -188,6 +195,16 @@ async def _preflight(direct: queries.Connection, api: queries.Connection) -> Non
         raise errors.LogicalSubscriber()
     if await queries.system_identifier(direct) != await queries.system_identifier(api):
         raise errors.ConfigError("BELFRY_DIRECT_URL and BELFRY_DATABASE_URL lead to two different Postgres clusters")
+
+
+async def _refuse_pooler(one: queries.Connection, other: queries.Connection) -> None:
+    """Refuse a pooler in transaction mode: two sessions must be two backends, the same two each time they are asked.
+
+    Before anything is prepared there, and beside `_probe_bell`, which a pooler with other traffic may satisfy.
+    """
+    first, second = [{await queries.backend(each) for _ in range(PROBE_ASKS)} for each in (one, other)]
+    if first == second or len(first) > 1 or len(second) > 1:
+        raise errors.PoolerInTheWay()
 
 
 async def _probe_bell(relay: Relay, connection: queries.Connection) -> None:

@@ -21,7 +21,7 @@ PASSWORD = "swordfish"
 async def refusal(url: str) -> errors.DatabaseError:
     """How a connection is refused; the same for a pool."""
     with pytest.raises(errors.DatabaseError) as first:
-        await database.direct_connection(url, application_name="belfry test")
+        await database.connect(url, application_name="belfry test")
     with pytest.raises(errors.DatabaseError) as second:
         await database.open_pool(url, application_name="belfry test", min_size=1, max_size=1)
     assert str(first.value) == str(second.value)
@@ -49,7 +49,7 @@ async def test_a_server_that_accepts_and_is_silent_is_given_up_after_some_second
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, and nobody answers
         port = silent.getsockname()[1]
         with pytest.raises(errors.DatabaseUnavailable, match="timeout"):
-            await database.direct_connection(f"postgresql://postgres@127.0.0.1:{port}/app", application_name="test")
+            await database.connect(f"postgresql://postgres@127.0.0.1:{port}/app", application_name="test")
 
 
 async def test_a_database_that_does_not_exist_is_named_as_the_fault(postgres: Cluster) -> None:

@@ -123,13 +123,13 @@ def _left_by_dev(name: str) -> str | None:
 
 
 @asynccontextmanager
-async def connected(url: str | None) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
+async def connected(url: str | None, *, pooled: bool = False) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
     """A connection for one command. What the database then refuses is raised as a BelfryError."""
     if url is None:
         raise errors.DatabaseUrlMissing(
             "There is no database: set BELFRY_DATABASE_URL, or run `belfry serve --dev` in this directory."
         )
-    connection = await _connect(url)
+    connection = await _connect(url, pooled=pooled)
     try:
         async with connection:
             yield connection
@@ -137,9 +137,9 @@ async def connected(url: str | None) -> AsyncGenerator[psycopg.AsyncConnection[A
         raise explained(error) from error
 
 
-async def _connect(url: str) -> psycopg.AsyncConnection[Any]:
+async def _connect(url: str, *, pooled: bool) -> psycopg.AsyncConnection[Any]:
     try:
-        return await database.direct_connection(url, application_name="belfry cli")
+        return await database.connect(url, application_name="belfry cli", pooled=pooled)
     except errors.DatabaseUnavailable as error:
         if url != _left_by_dev("url"):
             raise

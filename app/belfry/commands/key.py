@@ -47,7 +47,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _act(arguments: argparse.Namespace) -> int:
-    async with common.connected(common.load_client_config(arguments).database_url) as connection:
+    async with common.connected(common.load_client_config(arguments).listen_url) as connection:
         match arguments.action:
             case "create":
                 common.say(await keys.create(connection, arguments.name, arguments.scopes))

@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _send(url: str | None, fields: dict[str, Any]) -> list[int]:
-    async with common.connected(url) as connection:
+    async with common.connected(url, pooled=True) as connection:
         return await sending.send(connection, fields)
 
 
