@@ -149,7 +149,7 @@ class Writer:
             return replace(made, expires_at=now + rng.uniform(0.1, 1.5))
         if kind < 0.1:
             return replace(made, expires_at=now + 86400)
-        if kind < 0.15 and later and "deliver_due" in self.journal.functions:
+        if kind < 0.15 and later and "scheduled" in self.journal.functions:
             return replace(made, deliver_at=now + rng.choice((rng.uniform(0.1, 1.5), 86400)))
         if kind < 0.25 and later:
             key = f"key {rng.randrange(150)}"  # what two callers of one key send is the same, whoever comes first
