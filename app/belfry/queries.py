@@ -274,7 +274,9 @@ async def backend(connection: Connection) -> int:
     return (await cursor.fetchall())[0][0]
 
 
-async def system_identifier(connection: Connection) -> int:
-    """The identifier of the cluster behind a connection."""
-    cursor = await connection.execute("SELECT system_identifier FROM pg_control_system()")
-    return (await cursor.fetchall())[0][0]
+async def place(connection: Connection) -> tuple[int, str, bool]:
+    """The cluster and the database behind a connection, and whether it is a standby that was asked."""
+    cursor = await connection.execute(
+        "SELECT system_identifier, current_database(), pg_is_in_recovery() FROM pg_control_system()"
+    )
+    return (await cursor.fetchall())[0]

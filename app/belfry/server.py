@@ -193,8 +193,11 @@ async def _preflight(direct: queries.Connection, api: queries.Connection) -> Non
         raise errors.SequenceChanged()
     if subscriber:
         raise errors.LogicalSubscriber()
-    if await queries.system_identifier(direct) != await queries.system_identifier(api):
-        raise errors.ConfigError("BELFRY_DIRECT_URL and BELFRY_DATABASE_URL lead to two different Postgres clusters")
+    cluster, name, standby = await queries.place(api)
+    if (cluster, name) != (await queries.place(direct))[:2]:
+        raise errors.ConfigError("BELFRY_DIRECT_URL and BELFRY_DATABASE_URL lead to two different databases")
+    if standby:
+        raise errors.InRecovery()
 
 
 async def _refuse_pooler(one: queries.Connection, other: queries.Connection) -> None:
