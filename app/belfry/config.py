@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from belfry import errors
@@ -15,6 +15,8 @@ from belfry import errors
 PREFIX = "BELFRY_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MIN_SECRET_BYTES = 32
+
+N = TypeVar("N", int, float)
 
 
 # --- how a setting is read ---------------------------------------------------------------------------------
@@ -59,26 +61,23 @@ def _flag(value: str) -> bool:
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            raise ValueError(f"must be a whole number, not {value!r}") from None
-        if not low <= number <= high:
-            raise ValueError(f"must be between {low} and {high}, not {number}")
-        return number
-
-    return parse
+    return _within(int, "a whole number", low, high)
 
 
 def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def parse(value: str) -> float:
+    return _within(float, "a number of seconds", low, high)
+
+
+def _within(kind: Callable[[str], N], what: str, low: N, high: N) -> Callable[[str], N]:
+    """Reads a number from `low` to `high`, which are shown as they are written here."""
+
+    def parse(value: str) -> N:
         try:
-            number = float(value)
+            number = kind(value)
         except ValueError:
-            raise ValueError(f"must be a number of seconds, not {value!r}") from None
+            raise ValueError(f"must be {what}, not {value!r}") from None
         if not low <= number <= high:
-            raise ValueError(f"must be between {low:g} and {high:g} seconds, not {value}")
+            raise ValueError(f"must be {what} between {low} and {high}, not {value.strip()}")
         return number
 
     return parse

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -109,16 +109,10 @@ class Running:
 
 
 @contextmanager
-def running(cwd: Path, *words: str, **settings: str | None) -> Iterator[Running]:
-    """Start a command; it is killed at the latest at the end."""
+def started(command: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> Iterator[Running]:
+    """Start a process; it is killed at the latest at the end."""
     process = subprocess.Popen(
-        [*BELFRY, *words],
-        cwd=cwd,
-        env=environment(**settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        bufsize=1,
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
     )
     one = Running(process)
     try:
@@ -128,6 +122,13 @@ def running(cwd: Path, *words: str, **settings: str | None) -> Iterator[Running]
             process.kill()
         process.wait(SECONDS)
         one.close()
+
+
+@contextmanager
+def running(cwd: Path, *words: str, **settings: str | None) -> Iterator[Running]:
+    """Start a command of Belfry."""
+    with started([*BELFRY, *words], cwd, environment(**settings)) as one:
+        yield one
 
 
 @contextmanager

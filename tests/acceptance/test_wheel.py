@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commandline import SECONDS, Running, environment
+from commandline import SECONDS, Running, environment, started
 
 from belfry import __version__, migrations
 
@@ -67,33 +67,20 @@ def project(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def started(project: Path, installed: Path, *words: str | Path, **settings: str | None) -> Iterator[Running]:
+def beside(project: Path, installed: Path, *words: str | Path, **settings: str | None) -> Iterator[Running]:
     """A Python in the project's directory that finds the wheel and our dependencies, but not the source tree.
 
     -S keeps it from reading the .pth file through which the environment finds that.
     """
     path = os.pathsep.join(map(str, (project, installed, sysconfig.get_path("purelib"))))
-    process = subprocess.Popen(
-        [sys.executable, "-S", *words],
-        cwd=project,
-        env=environment(**settings) | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    one = Running(process)
-    try:
+    found = environment(**settings) | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    with started([sys.executable, "-S", *words], project, found) as one:
         yield one
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait(SECONDS)
-        one.close()
 
 
 def printed(project: Path, installed: Path, *words: str | Path) -> str:
     """What such a Python prints until its end."""
-    with started(project, installed, *words) as one:
+    with beside(project, installed, *words) as one:
         assert one.process.wait(SECONDS) == 0, one.err
     return "\n".join(one.out)
 
@@ -151,7 +138,7 @@ def test_its_command_installs_the_schema_and_serves_the_whole_demo(
     project: Path, installed: Path, empty_database: str
 ) -> None:
     command = (installed / "bin" / "belfry", "serve", "--dev", "--port", "0")
-    with started(project, installed, *command, database_url=empty_database) as server:
+    with beside(project, installed, *command, database_url=empty_database) as server:
         address = server.wait_for("Belfry is at").split()[-1]
         assert any("installed the schema: 0001_core" in line for line in server.err)
         with urllib.request.urlopen(address, timeout=SECONDS) as response:
