@@ -14,9 +14,9 @@ from typing import NoReturn
 import psycopg
 
 from belfry import __version__, errors, logs
-from belfry.commands import common, key, migrate, send, serve, tail, token
+from belfry.commands import common, key, migrate, send, serve, tail, token, trace
 
-COMMANDS = (serve.COMMAND, migrate.COMMAND, token.COMMAND, send.COMMAND, tail.COMMAND, key.COMMAND)
+COMMANDS = (serve.COMMAND, migrate.COMMAND, token.COMMAND, send.COMMAND, tail.COMMAND, key.COMMAND, trace.COMMAND)
 DESCRIPTION = "In-app notifications from the Postgres you already have."
 EPILOG = """\
 examples:

@@ -11,11 +11,11 @@ import psycopg
 
 from belfry import errors
 
-NO_VALUE = re.compile(r"BF|22|23514|54000")
+NO_VALUE = re.compile(r"BF|22|23505|23514|54000")
 """A refusal of ours, or a value that Postgres does not take: no time, no text, out of range, past a limit."""
 
 _UNWRITABLE = re.compile("[\\x00\ud800-\udfff]")
-_BY_STATE: dict[str, type[errors.BelfryError]] = {"BF004": errors.PayloadTooLarge}
+_BY_STATE: dict[str, type[errors.BelfryError]] = {"BF004": errors.PayloadTooLarge, "23505": errors.Conflict}
 
 
 @contextmanager

@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
 
+from belfry import refusal
+
 Connection = psycopg.AsyncConnection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Why one person has a notification, or has it not: what counts for it, and the verdict in a sentence."""
+
+    audience: str | None
+    sent_at: str | None
+    ended_at: str | None
+    expires_at: str | None
+    first_contact: int | None
+    stay_since: int | None
+    stay_until: int | None
+    muted: bool | None
+    seen: bool | None
+    read: bool | None
+    archived: bool | None
+    snoozed_until: str | None
+    settled: bool | None
+    verdict: str
+
+
+TRACE: LiteralString = """
+    SELECT audience, to_json(sent_at), to_json(ended_at), to_json(expires_at), first_contact, stay_since, stay_until,
+        muted, seen, read, archived, to_json(snoozed_until), settled, verdict
+    FROM belfry.trace(id => %(id)s, recipient => %(recipient)s)
+"""
+
+
+async def trace(connection: Connection, number: int, recipient: str) -> Trace:
+    """Why that recipient has a notification, or has it not. Raises Unprocessable for what is no recipient."""
+    given = {"id": number, "recipient": recipient}
+    with refusal.told(given):
+        cursor = await connection.execute(TRACE, given, prepare=True)
+        return Trace(*(await cursor.fetchall())[0])
+
 
 CONTENT: LiteralString = """
     SELECT row_to_json(content) FROM (

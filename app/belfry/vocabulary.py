@@ -44,6 +44,7 @@ Severity = Literal["info", "success", "warning", "error"]
 # --- in paths and queries ------------------------------------------------------------------------------------
 
 PathName = Annotated[str, PathParameter(pattern=NAME_PATTERN)]
+PathSegment = Annotated[str, PathParameter(pattern=NAME_PATTERN.replace("255", "200"))]
 PathKind = Annotated[str, PathParameter(pattern=KIND_PATTERN, max_length=255)]
 PathPosition = Annotated[int, PathParameter(ge=1, le=MAX_POSITION)]
 PathNumber = Annotated[

@@ -47,7 +47,7 @@ class Ids(msgspec.Struct):
     ids: list[int]
 
 
-@post("", summary="Import notifications", status_code=201, responses=refusals(413))
+@post("", summary="Import notifications", status_code=201, responses=refusals(409, 413))
 async def take_over(
     data: JSONBody[Annotated[list[Imported], Meta(min_length=1, max_length=MAX_ITEMS)]], pool: NamedDependency[Pool]
 ) -> Ids:

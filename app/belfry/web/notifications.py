@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import Body, HeaderParameter, JSONBody
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from belfry import access, errors, managing, sending, tracing
 from belfry.database import Pool
@@ -19,6 +20,7 @@ from belfry.vocabulary import (
     Kind,
     Name,
     PathNumber,
+    QueryName,
     Severity,
     Tenant,
     Time,
@@ -126,6 +128,25 @@ class Reach(msgspec.Struct):
     archived: int
 
 
+class Trace(msgspec.Struct):
+    """Why the recipient that was asked for has it or not: positions, preference, state, and a verdict in a sentence."""
+
+    audience: str | None
+    sent_at: str | None
+    ended_at: str | None
+    expires_at: str | None
+    first_contact: int | None
+    stay_since: int | None
+    stay_until: int | None
+    muted: bool | None
+    seen: bool | None
+    read: bool | None
+    archived: bool | None
+    snoozed_until: str | None
+    settled: bool | None
+    verdict: str
+
+
 class Notification(msgspec.Struct, kw_only=True):
     """What was sent, and what became of it."""
 
@@ -149,16 +170,21 @@ class Notification(msgspec.Struct, kw_only=True):
     group_key: str | None
     dedupe_key: str | None
     reach: Reach
+    trace: Trace | UnsetType = UNSET
 
 
 @get("/{id:int}", summary="Look at a notification", guards=[access.manager], responses=refusals(404))
-async def look(id: PathNumber, pool: NamedDependency[Pool]) -> Notification:
-    """Its content, and how many have it, saw it, read it."""
+async def look(id: PathNumber, pool: NamedDependency[Pool], recipient: QueryName = None) -> Notification:
+    """Its content, and how many have it, saw it, read it; with `recipient`: why that one has it or not."""
     async with pool.connection() as connection:
         content = await tracing.content(connection, id)
+        traced = None if recipient is None else await tracing.trace(connection, id, recipient)
         if content is None:
-            raise errors.NotFound(f"there is no notification {id}")
-        return Notification(**content, reach=Reach(*await tracing.reach(connection, id)))
+            raise errors.NotFound(traced.verdict if traced else f"there is no notification {id}")
+        found = Notification(**content, reach=Reach(*await tracing.reach(connection, id)))
+        if traced:
+            found.trace = Trace(**dataclasses.asdict(traced))
+        return found
 
 
 @patch("/{id:int}", summary="Revise a notification", guards=[access.manager], responses=refusals(404, 413))

@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 
 from belfry import access, managing
 from belfry.database import Pool
-from belfry.vocabulary import PathName, refusals, routes_at
+from belfry.vocabulary import PathSegment, refusals, routes_at
 
 
 class Segment(msgspec.Struct, forbid_unknown_fields=True):
@@ -21,14 +21,14 @@ class Segment(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @put("/{name:str}", summary="Define a segment", status_code=204, responses=refusals())
-async def define(name: PathName, data: JSONBody[Segment], pool: NamedDependency[Pool]) -> None:
+async def define(name: PathSegment, data: JSONBody[Segment], pool: NamedDependency[Pool]) -> None:
     """From now on the topic `segment:NAME` reaches whoever fits."""
     async with pool.connection() as connection:
         await managing.define_segment(connection, name, data.filter)
 
 
 @delete("/{name:str}", summary="Drop a segment", responses=refusals())
-async def drop(name: PathName, pool: NamedDependency[Pool]) -> None:
+async def drop(name: PathSegment, pool: NamedDependency[Pool]) -> None:
     """Nobody is in it anymore; what was published to it before stays in the inboxes."""
     async with pool.connection() as connection:
         await managing.drop_segment(connection, name)
