@@ -15,7 +15,6 @@ import pwd
 import shutil
 import stat
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -73,7 +72,7 @@ class Home:
 
 def find(directory: Path) -> Home:
     """The home of the server of a directory, with its directories made."""
-    directory = directory.absolute()
+    directory = directory.resolve()
     directory.mkdir(mode=0o700, exist_ok=True)
     base = directory / "postgres"
     account = None
@@ -102,12 +101,10 @@ def _account(data: Path) -> Account:
 
 
 def _sockets(base: Path, directory: Path, account: Account | None) -> Path:
-    """A directory for the socket whose path is short enough for one."""
+    """A directory for the socket whose path is short enough for one: the same for all, whatever their TMPDIR is."""
     if len(os.fsencode(base)) <= MAX_SOCKET_DIRECTORY_BYTES:
         return base
-    sockets = _elsewhere(tempfile.gettempdir(), directory)
-    if len(os.fsencode(sockets)) > MAX_SOCKET_DIRECTORY_BYTES:
-        sockets = _elsewhere("/tmp", directory)
+    sockets = _elsewhere("/tmp", directory)
     own(sockets, account)
     return sockets
 

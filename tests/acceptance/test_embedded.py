@@ -58,7 +58,9 @@ class Owner:
 
 
 @contextmanager
-def owner(directory: Path, user: str | None = None, python: str = sys.executable) -> Iterator[Owner]:
+def owner(
+    directory: Path, user: str | None = None, python: str = sys.executable, **environment: str
+) -> Iterator[Owner]:
     """Start an owner, as another user where one is named; it ends at the latest with the test."""
     process = subprocess.Popen(
         [python, OWNER, directory],
@@ -69,7 +71,7 @@ def owner(directory: Path, user: str | None = None, python: str = sys.executable
         user=user,
         group=pwd.getpwnam(user).pw_gid if user else None,
         extra_groups=[] if user else None,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | environment,
     )
     try:
         yield Owner(process)
@@ -367,6 +369,20 @@ def test_a_path_too_long_for_a_socket_gets_one_elsewhere_that_does_not_stay(dire
         assert kept(one.url) == [1]
         assert one.end() == 0
     assert not sockets.exists()
+
+
+@pytest.mark.timeout(30)
+def test_who_comes_by_another_path_and_with_another_tmpdir_attaches_though_the_socket_lies_elsewhere(
+    directory: Path, tmp_path: Path
+) -> None:
+    deep = directory.parent / ("d" * 90) / ".belfry"
+    deep.parent.mkdir()
+    (directory.parent / "short").symlink_to(deep.parent)
+    with owner(deep) as one, owner(directory.parent / "short" / ".belfry", TMPDIR=str(tmp_path)) as other:
+        write(one.url, 1)
+        assert kept(other.url) == [1]
+        assert other.end() == 0
+        assert one.end() == 0
 
 
 def test_nobody_but_its_own_user_may_reach_it_and_it_listens_on_no_port(directory: Path) -> None:
