@@ -302,7 +302,7 @@ class Writer:
 
 
 # A lost race that Postgres resolves by an error: deadlock, serialization, and what is our own rule.
-EXPECTED = ("40P01", "40001", "BF012")
+EXPECTED = ("40P01", "40001", "BF011")
 
 
 def narrowed(step: Step) -> dict[str, Any]:
