@@ -39,6 +39,7 @@ from belfry.web import (
     stream,
     tickets,
     topics,
+    widget,
 )
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def create_app(config: Config, *, dev_api_key: str = "") -> Litestar:
     handlers: list[Any] = [stream.stream, health.live, health.ready, health.metrics]
     handlers += [each.routes for each in (inbox, preferences, tickets)]  # of recipients
     handlers += [each.routes for each in (notifications, topics, recipients, segments, kinds, imports)]  # of senders
+    handlers += widget.routes
     if config.dev:
         handlers += [demo.page, demo.asset, demo.session]
     return Litestar(

@@ -1,0 +1,2 @@
+/** What `/widget.js` is. */
+export { createClient } from './client.js';
