@@ -20,7 +20,14 @@ TO belfry_sender;
 -- The inbox of any recipient, for the backend that knows who is asking.
 GRANT EXECUTE ON FUNCTION
     belfry.counts, belfry.list_inbox, belfry.mark_read, belfry.mark_unread, belfry.mark_seen, belfry.archive,
-    belfry.unarchive, belfry.mark_all_read, belfry.mark_all_seen, belfry.archive_all, belfry.snooze, belfry.unsnooze
+    belfry.unarchive, belfry.mark_all_read, belfry.mark_all_seen, belfry.archive_all, belfry.snooze, belfry.unsnooze,
+    belfry.set_preference, belfry.preferences
+TO belfry_sender;
+-- What a backend says of what it has sent, and of people.
+GRANT EXECUTE ON FUNCTION
+    belfry.revise, belfry.retract, belfry.declare_kind, belfry.set_traits, belfry.define_segment(text, jsonb),
+    belfry.define_segment(text, text), belfry.drop_segment, belfry.import, belfry.unread_since, belfry.trace,
+    belfry.deliver_due
 TO belfry_sender;
 
 -- A relay reads everything and writes only first contacts, what is settled, and epochs, by function.
@@ -29,8 +36,10 @@ GRANT SELECT ON ALL TABLES IN SCHEMA belfry TO belfry_relay;
 GRANT SELECT ON SEQUENCE belfry.position TO belfry_relay;
 GRANT EXECUTE ON FUNCTION
     belfry.contact, belfry.badges, belfry.settle(bigint, text), belfry.ensure_epoch, belfry.new_epoch,
-    belfry.last_position
+    belfry.last_position, belfry.forget_idempotency
 TO belfry_relay;
+-- The answers of POST /v1/notifications to requests that may come again.
+GRANT INSERT (api_key, key, digest), UPDATE (answer) ON belfry.idempotency TO belfry_relay;
 
 -- A monitor sees how things stand and how much there is, and neither names nor contents.
 GRANT SELECT ON belfry.settled, belfry.epoch, belfry.setting, belfry.migration TO belfry_monitor;
@@ -39,5 +48,6 @@ GRANT SELECT (id, verb, created_at) ON belfry.change TO belfry_monitor;
 GRANT SELECT (topic, since, until) ON belfry.subscription TO belfry_monitor;
 GRANT SELECT (since, created_at) ON belfry.inbox TO belfry_monitor;
 GRANT SELECT ON belfry.kind TO belfry_monitor;
-GRANT SELECT ON SEQUENCE belfry.position TO belfry_monitor;
+GRANT SELECT (number, deliver_at) ON belfry.scheduled TO belfry_monitor;
+GRANT SELECT ON SEQUENCE belfry.position, belfry.scheduled_number_seq TO belfry_monitor;
 GRANT EXECUTE ON FUNCTION belfry.last_position TO belfry_monitor;

@@ -14,6 +14,13 @@ BEGIN
             DETAIL = 'The topic * reaches everyone.',
             HINT = 'Subscribe to a topic of your own, such as team:7.';
     END IF;
+    IF subscribe.topic LIKE 'segment:%' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'BF002', COLUMN = 'topic',
+            MESSAGE = 'the subscriptions of a segment follow from traits',
+            DETAIL = format('The topic is %s.', to_json(subscribe.topic)),
+            HINT = 'Call belfry.set_traits or belfry.define_segment, or choose a topic without the prefix segment:.';
+    END IF;
     -- Before the id is taken, so that the ids of one pair are in the order of their commits.
     PERFORM pg_advisory_xact_lock(1111837767, hashtext(subscribe.recipient || '/' || subscribe.topic));
     IF EXISTS (

@@ -6,6 +6,13 @@ DECLARE
 BEGIN
     PERFORM belfry.require_recipient(unsubscribe.recipient);
     PERFORM belfry.require_topic(unsubscribe.topic);
+    IF unsubscribe.topic LIKE 'segment:%' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'BF002', COLUMN = 'topic',
+            MESSAGE = 'the subscriptions of a segment follow from traits',
+            DETAIL = format('The topic is %s.', to_json(unsubscribe.topic)),
+            HINT = 'Call belfry.set_traits or belfry.define_segment, or choose a topic without the prefix segment:.';
+    END IF;
     -- Before the id is taken, so that the ids of one pair are in the order of their commits.
     PERFORM pg_advisory_xact_lock(1111837767, hashtext(unsubscribe.recipient || '/' || unsubscribe.topic));
     IF NOT EXISTS (

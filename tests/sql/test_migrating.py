@@ -88,12 +88,12 @@ async def test_a_migration_that_fails_leaves_nothing_and_is_named(connect: Any, 
 async def test_a_lock_that_does_not_come_is_told_and_leaves_nothing(connect: Any, ask: Any) -> None:
     sender, connection = await connect(), await connect()
     await sender.execute("BEGIN")
-    await ask.call(sender, "send", recipient="u1", kind="k")
+    await ask.call(sender, "send", recipient="u1", kind="k", deliver_at="2999-01-01")
     with pytest.raises(errors.MigrationBusy, match=LATEST.label):
         await migrations.down(connection)
     await sender.execute("COMMIT")
     await migrations.check(connection)
-    assert len(await ask.rows(connection)) == 1
+    assert await ask.column(connection, "SELECT count(*) FROM belfry.scheduled") == [1]
 
 
 async def test_an_install_by_psql_alone_is_recognised_and_signed_by_the_next_up(

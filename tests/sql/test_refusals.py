@@ -11,7 +11,7 @@ import pytest
 FINE: dict[str, Any] = {"recipient": "u1", "kind": "k"}
 NAMES: list[Any] = ["", "x" * 256, "a/b", "a\nb", "a\x01b", "a\x7fb", "a\x85b"]
 KINDS: list[Any] = ["", "Comment", "a b", ".a", "a.", "a..b", "a.b\n", "é", "k" * 256]
-LATER = datetime.now(UTC) + timedelta(hours=1)
+NEVER = "infinity"
 
 BOTH_WAYS: dict[str, list[dict[str, Any]]] = {
     "BF001": [FINE | {"recipient": name} for name in NAMES],
@@ -47,10 +47,10 @@ BY_FUNCTION: list[tuple[str, str, dict[str, Any]]] = [
     ("BF003", "send", {"recipient": "u1", "kind": None}),
     ("BF003", "publish", {"topic": "t", "kind": None}),
     ("BF003", "broadcast", {"kind": None}),
-    ("BF006", "send", FINE | {"deliver_at": LATER}),
-    ("BF006", "publish", {"topic": "t", "kind": "k", "deliver_at": LATER}),
-    ("BF006", "broadcast", {"kind": "k", "deliver_at": LATER}),
-    ("BF006", "send_many", {"recipients": ["u1"], "kind": "k", "deliver_at": LATER}),
+    ("BF006", "send", FINE | {"deliver_at": NEVER}),
+    ("BF006", "publish", {"topic": "t", "kind": "k", "deliver_at": NEVER}),
+    ("BF006", "broadcast", {"kind": "k", "deliver_at": NEVER}),
+    ("BF006", "send_many", {"recipients": ["u1"], "kind": "k", "deliver_at": NEVER}),
     ("BF001", "send_many", {"recipients": None, "kind": "k"}),
     ("BF001", "send_many", {"recipients": ["u1", None], "kind": "k"}),
     ("BF001", "send_many", {"recipients": ["u1", ""], "kind": "k"}),

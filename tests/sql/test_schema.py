@@ -195,6 +195,7 @@ async def test_every_column_that_is_not_obvious_has_a_comment(connect: Any, ask:
         "recipient",
         "topic",
         "only_row",
+        "traits",
     }
     connection = await connect()
     silent = await ask.column(

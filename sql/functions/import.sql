@@ -1,0 +1,61 @@
+CREATE OR REPLACE FUNCTION belfry.import(items jsonb) RETURNS SETOF bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    taken bigint[];
+    reader text;
+BEGIN
+    PERFORM belfry.require_argument(
+        jsonb_typeof(import.items) = 'array' AND jsonb_array_length(import.items) <= 10000
+            AND NOT EXISTS (SELECT FROM jsonb_array_elements(
+                CASE jsonb_typeof(import.items) WHEN 'array' THEN import.items ELSE '[]' END) AS item
+                WHERE jsonb_typeof(item) <> 'object'),
+        'items', 'It is no JSON array of at most 10000 objects.',
+        'Give [{"recipient", "kind", "title", "created_at", "read_at", …}, …], more than that in several calls.');
+    -- Everybody's inbox first, in one order for all callers; then the ids.
+    FOR reader IN
+        SELECT DISTINCT item->>'recipient' COLLATE "C" FROM jsonb_array_elements(import.items) AS item
+        WHERE item->>'recipient' IS NOT NULL ORDER BY 1
+    LOOP
+        PERFORM belfry.enter(reader);
+    END LOOP;
+    WITH sent AS (
+        INSERT INTO belfry.notification (
+            recipient, topic, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, dedupe_key,
+            group_key, expires_at, created_at, silent, ended_at)
+        SELECT item.recipient, item.topic, item.kind, coalesce(item.title, ''), coalesce(item.body, ''),
+            coalesce(nullif(item.data, 'null'), '{}'), item.action_url, coalesce(nullif(item.actions, 'null'), '[]'),
+            nullif(item.actor, 'null'), coalesce(item.tags, '{}'), coalesce(item.severity, 'info'), coalesce(item.tenant, ''), item.dedupe_key,
+            item.group_key, item.expires_at, coalesce(item.created_at, now()), true,
+            CASE WHEN item.expires_at <= now() THEN now() END
+        FROM ROWS FROM (jsonb_to_recordset(import.items) AS (
+            recipient text, topic text, kind text, title text, body text, data jsonb, action_url text, actions jsonb,
+            actor jsonb, tags text[], severity text, tenant text, dedupe_key text, group_key text,
+            expires_at timestamptz, created_at timestamptz)) WITH ORDINALITY AS item (
+            recipient, topic, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, dedupe_key,
+            group_key, expires_at, created_at, place)
+        ORDER BY item.place
+        RETURNING notification.id
+    )
+    SELECT coalesce(array_agg(sent.id ORDER BY sent.id), '{}') INTO taken FROM sent;
+    INSERT INTO belfry.receipt (recipient, notification_id, seen_at, read_at, archived_at)
+    SELECT item.recipient, taken[item.place::integer], coalesce(item.seen_at, item.read_at), item.read_at, item.archived_at
+    FROM ROWS FROM (jsonb_to_recordset(import.items) AS (
+        recipient text, seen_at timestamptz, read_at timestamptz, archived_at timestamptz))
+        WITH ORDINALITY AS item (recipient, seen_at, read_at, archived_at, place)
+    WHERE item.recipient IS NOT NULL AND num_nonnulls(item.seen_at, item.read_at, item.archived_at) > 0;
+    PERFORM belfry.note(arrived.recipient, 'delivered', arrived.ids, NULL)
+    FROM (
+        SELECT n.recipient, array_agg(n.id ORDER BY n.id) AS ids FROM belfry.notification AS n
+        WHERE n.id = ANY (taken) AND n.recipient IS NOT NULL AND n.ended_at IS NULL
+        GROUP BY n.recipient ORDER BY n.recipient COLLATE "C") AS arrived;
+    INSERT INTO belfry.change (topic, tenant, verb, ids)
+    SELECT n.topic, n.tenant, 'delivered', ARRAY[n.id] FROM belfry.notification AS n
+    WHERE n.id = ANY (taken) AND n.topic IS NOT NULL AND n.ended_at IS NULL ORDER BY n.id;
+    RETURN QUERY SELECT unnest(taken);
+END
+$$;
+COMMENT ON FUNCTION belfry.import(jsonb) IS
+    'Takes over notifications from elsewhere with their times and states, all or none: at most 10000 objects with the '
+    'fields of belfry.send and created_at, and for a recipient seen_at, read_at, archived_at. Silent: no stream shows '
+    'them as new; a change "delivered" lets badges follow. Returns the ids in order.';
