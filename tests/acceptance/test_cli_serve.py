@@ -8,12 +8,13 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from commandline import BELFRY, SECRET, environment, free_port, refused, run, running, serving, until
+from commandline import BELFRY, SECRET, Running, environment, free_port, refused, run, running, serving, until
 
 PASSWORD = "pa55word-of-the-database"
 
@@ -136,6 +137,35 @@ def postgres_of(directory: Path) -> list[str]:
         if "postgres" in command and str(directory) in command:
             found.append(command)
     return found
+
+
+def test_of_several_development_servers_in_a_directory_the_youngest_that_runs_is_found(
+    tmp_path: Path, database: str
+) -> None:
+    def left() -> list[str]:
+        return sorted(path.name for path in (tmp_path / ".belfry").iterdir() if path.name not in ("secret", "api_key"))
+
+    def found() -> tuple[str, str]:
+        return tuple((tmp_path / ".belfry" / name).read_text().strip() for name in ("url", "address"))
+
+    with development(tmp_path, database) as (first, _), development(tmp_path, database) as (second, here):
+        assert found() == (database, here)
+        assert first.end() == 0
+        assert found() == (database, here)
+        with development(tmp_path, database) as (third, there), development(tmp_path, database) as (killed, _):
+            killed.end(signal.SIGKILL)
+            assert third.end() == 0
+            assert there != here
+            assert found() == (database, here)
+        assert second.end() == 0
+        assert left() == []
+
+
+@contextmanager
+def development(directory: Path, database: str) -> Iterator[tuple[Running, str]]:
+    """A server in development mode, and its address."""
+    with running(directory, "serve", "--dev", "--port", "0", database_url=database) as server:
+        yield server, server.wait_for("Belfry is at").split()[-1].rstrip("/")
 
 
 def test_commands_after_a_crash_of_the_development_server_say_that_it_is_gone(tmp_path: Path) -> None:

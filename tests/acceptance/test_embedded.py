@@ -359,6 +359,30 @@ def test_a_directory_that_somebody_else_has_put_there_is_refused(directory: Path
         embedded_home.find(directory)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs somebody else")
+@pytest.mark.parametrize("whose", ["all", "a file"])
+def test_what_root_has_left_is_one_line_for_the_user_who_comes_later(directory: Path, whose: str) -> None:
+    python = interpreter_for("nobody")
+    directory.mkdir(mode=0o711)
+    (directory / "secret").write_text("s" * 64)
+    (directory / "secret").chmod(0o600)
+    for path in (directory, directory.parent) if whose == "a file" else (directory.parent,):
+        os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+    done = subprocess.run(
+        [python, "-m", "belfry", "serve", "--dev", "--port", "0"],
+        user="nobody",
+        cwd=directory.parent,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "belongs to another user: remove .belfry, or make it yours with `sudo chown -R" in done.stderr
+    assert (".belfry/secret" in done.stderr) == (whose == "a file")
+
+
 def test_a_path_too_long_for_a_socket_gets_one_elsewhere_that_does_not_stay(directory: Path) -> None:
     deep = directory.parent / ("d" * 90) / ".belfry"
     deep.parent.mkdir()

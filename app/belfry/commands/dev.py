@@ -1,6 +1,7 @@
 """Development mode: a Postgres, a secret and an API key of its own under `.belfry/`, and nothing to set.
 
-While it runs, `.belfry/url` and `.belfry/address` tell the other commands in this directory where it is.
+While it runs, `.belfry/url` and `.belfry/address` tell the other commands in this directory where it is. Where several
+run in one directory, they tell of the youngest, and when that ends of the next.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ import secrets
 import shlex
 import shutil
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
-from belfry import auth, keys, migrations
+from belfry import auth, errors, keys, migrations
 from belfry.commands import common
 from belfry.config import Config
 
 TOKEN_SECONDS = 24 * 3600
 RECIPIENT = "demo"
 KEY_NAME = "dev"
+TOLD = ("url", "address")
 
 
 @asynccontextmanager
@@ -28,6 +30,7 @@ async def prepared(config: Config, address: str) -> AsyncGenerator[tuple[Config,
     """Everything that serving needs, made where it is missing: the configuration with it, and the API key."""
     directory = common.DEV_DIRECTORY
     directory.mkdir(mode=0o700, exist_ok=True)
+    _require_ours(directory)
     if config.secret is None:
         config = config.replace(secret=kept(directory / "secret", "a secret", lambda: secrets.token_hex(32)))
     async with AsyncExitStack() as stack:
@@ -41,9 +44,7 @@ async def prepared(config: Config, address: str) -> AsyncGenerator[tuple[Config,
             if applied:
                 common.note(f"installed the schema: {', '.join(each.label for each in applied)}")
             await keys.ensure(connection, KEY_NAME, key)
-        for name, value in (("url", config.database_url or ""), ("address", address)):
-            stack.callback(_forget, directory / name, value)
-            _write(directory / name, value)
+        stack.enter_context(announced(directory, config.database_url or "", address))
         yield config, key
 
 
@@ -90,7 +91,72 @@ def _write(path: Path, value: str) -> None:
     aside.replace(path)
 
 
-def _forget(path: Path, value: str) -> None:
-    """Remove what told where this server was, unless it tells of another one by now."""
-    if path.is_file() and path.read_text(encoding="utf-8").strip() == value:
-        path.unlink(missing_ok=True)
+def _require_ours(directory: Path) -> None:
+    """Refuse what another user has left, as `sudo make run` does: the first file that is read would be a fault."""
+    for path in (directory, *(directory.iterdir() if os.access(directory, os.R_OK) else ())):
+        if not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
+            raise errors.EmbeddedFailed(
+                f"{path} belongs to another user: remove {directory}, or make it yours with "
+                f"`sudo chown -R $(id -u):$(id -g) {directory}`."
+            )
+
+
+# --- where the server is ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def announced(directory: Path, *told: str) -> Generator[None]:
+    """While inside, the files of TOLD have these values, unless a younger server's."""
+    import fcntl  # not on Windows, where the other commands work
+
+    mine = directory / f"server.{os.getpid()}"
+    with _exclusively(directory):
+        _write(mine, "\n".join(told))
+        held = mine.open()
+        fcntl.flock(held, fcntl.LOCK_EX)  # the system lets go of it, however we end
+        _tell(directory)
+    try:
+        yield
+    finally:
+        with _exclusively(directory), held:
+            mine.unlink(missing_ok=True)
+            _tell(directory)
+
+
+@contextmanager
+def _exclusively(directory: Path) -> Generator[None]:
+    """Of all servers in the directory only we, for a moment."""
+    import fcntl
+
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _tell(directory: Path) -> None:
+    """Write where the youngest server is that runs, or forget where the last one was."""
+    running = sorted(
+        (path for path in directory.glob("server.*") if _runs(path)), key=lambda path: path.stat().st_mtime
+    )
+    values = running[-1].read_text(encoding="utf-8").splitlines() if running else []
+    for name, value in zip(TOLD, values or [None] * len(TOLD), strict=True):
+        if value is None:
+            (directory / name).unlink(missing_ok=True)
+        else:
+            _write(directory / name, value)
+
+
+def _runs(path: Path) -> bool:
+    """Whether the server of that file runs; what a killed one has left is removed."""
+    import fcntl
+
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    path.unlink(missing_ok=True)
+    return False
