@@ -20,6 +20,7 @@ from litestar.di import Provide
 from belfry import __version__, access, bodies, database, errors, migrations, queries
 from belfry.auth import Verifier
 from belfry.config import Config
+from belfry.due import Due
 from belfry.hub import Hub
 from belfry.protocol import StreamingProtocol
 from belfry.relay import Relay
@@ -183,7 +184,8 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
     listening = asyncio.create_task(relay.listener.run())
     async with direct[0].connection() as connection:
         await _probe_bell(relay, connection)
-    return relay, [listening, asyncio.create_task(relay.run())]
+    due = Due(api, config.tick_seconds)
+    return relay, [listening, asyncio.create_task(relay.run()), asyncio.create_task(due.run())]
 
 
 async def _preflight(direct: queries.Connection, api: queries.Connection) -> None:

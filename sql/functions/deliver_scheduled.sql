@@ -4,6 +4,10 @@ AS $$
 DECLARE
     done integer;
 BEGIN
+    -- Asked first: an INSERT of no row at all would ring the bell.
+    IF NOT EXISTS (SELECT FROM belfry.scheduled WHERE scheduled.deliver_at <= now()) THEN
+        RETURN 0;
+    END IF;
     WITH due AS (
         DELETE FROM belfry.scheduled WHERE scheduled.number IN (
             SELECT s.number FROM belfry.scheduled AS s WHERE s.deliver_at <= now()

@@ -4,6 +4,11 @@ AS $$
 DECLARE
     done integer;
 BEGIN
+    -- Asked first: an INSERT of no row at all would ring the bell.
+    IF NOT EXISTS (
+        SELECT FROM belfry.notification AS old WHERE old.expires_at <= now() AND old.ended_at IS NULL) THEN
+        RETURN 0;
+    END IF;
     WITH gone AS (
         UPDATE belfry.notification AS n SET ended_at = now() WHERE n.id IN (
             SELECT old.id FROM belfry.notification AS old WHERE old.expires_at <= now() AND old.ended_at IS NULL

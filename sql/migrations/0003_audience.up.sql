@@ -227,6 +227,10 @@ AS $$
 DECLARE
     done integer;
 BEGIN
+    -- Asked first: an INSERT of no row at all would ring the bell.
+    IF NOT EXISTS (SELECT FROM belfry.scheduled WHERE scheduled.deliver_at <= now()) THEN
+        RETURN 0;
+    END IF;
     WITH due AS (
         DELETE FROM belfry.scheduled WHERE scheduled.number IN (
             SELECT s.number FROM belfry.scheduled AS s WHERE s.deliver_at <= now()
@@ -393,6 +397,11 @@ AS $$
 DECLARE
     done integer;
 BEGIN
+    -- Asked first: an INSERT of no row at all would ring the bell.
+    IF NOT EXISTS (
+        SELECT FROM belfry.notification AS old WHERE old.expires_at <= now() AND old.ended_at IS NULL) THEN
+        RETURN 0;
+    END IF;
     WITH gone AS (
         UPDATE belfry.notification AS n SET ended_at = now() WHERE n.id IN (
             SELECT old.id FROM belfry.notification AS old WHERE old.expires_at <= now() AND old.ended_at IS NULL
