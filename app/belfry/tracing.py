@@ -50,13 +50,18 @@ async def trace(connection: Connection, number: int, recipient: str) -> Trace:
 CONTENT: LiteralString = """
     SELECT row_to_json(content) FROM (
         SELECT n.id, n.recipient, n.topic, n.tenant, n.kind, n.title, n.body, n.action_url, n.actions, n.data, n.actor,
-            n.tags, n.severity, n.created_at, n.expires_at, n.revised_at, n.ended_at, n.group_key, n.dedupe_key
-        FROM belfry.notification AS n WHERE n.id = %(id)s) AS content
+            n.tags, n.severity, n.created_at, n.expires_at, n.revised_at, n.ended_at, n.group_key, n.dedupe_key,
+            NULL::timestamptz AS deliver_at
+        FROM belfry.notification AS n WHERE n.id = %(id)s
+        UNION ALL
+        SELECT -s.number, s.recipient, s.topic, s.tenant, s.kind, s.title, s.body, s.action_url, s.actions, s.data,
+            s.actor, s.tags, s.severity, s.created_at, s.expires_at, NULL, NULL, s.group_key, s.dedupe_key, s.deliver_at
+        FROM belfry.scheduled AS s WHERE s.number = -%(id)s) AS content
 """
 
 
 async def content(connection: Connection, number: int) -> dict[str, Any] | None:
-    """What was sent; None where there is none."""
+    """What was sent, or is scheduled (below zero); None where there is none."""
     cursor = await connection.execute(CONTENT, {"id": number}, prepare=True)
     found = await cursor.fetchone()
     return found[0] if found else None

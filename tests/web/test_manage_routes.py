@@ -42,6 +42,22 @@ async def test_the_reach_of_a_direct_notification_and_of_a_broadcast(api: Api):
     assert reach[1] == {"sent": 2, "seen": 0, "read": 0, "archived": 1}
 
 
+async def test_a_trace_says_why_one_has_it_and_another_has_not(api: Api):
+    await subscribe(api.writer, "u1", "t")
+    sent = await publish(api.writer, "t", "to t")
+    verdicts = {}
+    for recipient in ("u1", "u2"):
+        answer = await api.as_backend("GET", f"/v1/notifications/{sent}?recipient={recipient}")
+        verdicts[recipient] = answer.json()["trace"]["verdict"]
+        assert answer.json()["trace"]["audience"] == "topic t"
+    assert verdicts["u1"].startswith("They have it")
+    assert "not subscribed" in verdicts["u2"]
+    assert "trace" not in (await api.as_backend("GET", f"/v1/notifications/{sent}")).json()
+    missing = await api.as_backend("GET", f"/v1/notifications/{sent + 999}?recipient=u1")
+    assert (missing.status_code, missing.json()["detail"]) == (404, "No notification ever had this id.")
+    assert fields(await api.as_backend("GET", f"/v1/notifications/{sent}?recipient=a/b")) == ["recipient"]
+
+
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 @pytest.mark.parametrize("number", ["0", "999999", str(TOO_MUCH), "one", "-" + str(TOO_MUCH), "-999999"])
 async def test_a_notification_that_is_not_there_is_404_or_400(api: Api, method: str, number: str):
@@ -147,6 +163,9 @@ async def test_what_is_scheduled_has_a_number_below_zero_by_which_it_is_changed_
     body = {"recipient": "u1", "kind": "test", "title": "later", "deliver_at": "2999-01-01T00:00:00Z"}
     (number,) = (await api.as_backend("POST", "/v1/notifications", body)).json()["ids"]
     assert number < 0
+    found = (await api.as_backend("GET", f"/v1/notifications/{number}")).json()
+    assert (found["id"], found["title"], found["deliver_at"][:4]) == (number, "later", "2999")
+    assert found["reach"]["sent"] == 0
     assert (await api.as_backend("PATCH", f"/v1/notifications/{number}", {"title": "new"})).status_code == 200
     assert (await api.as_backend("DELETE", f"/v1/notifications/{number}")).status_code == 204
     assert (await api.as_backend("DELETE", f"/v1/notifications/{number}")).status_code == 404

@@ -15,7 +15,18 @@ EXAMPLES = """\
   belfry trace 1042 --recipient u1    why u1 has it, or has it not
   belfry trace -3 --recipient u1      the same for one that is scheduled"""
 
-_PLAIN = ("topic", "recipient", "tenant", "kind", "title", "created_at", "expires_at", "revised_at", "ended_at")
+_PLAIN = (
+    "topic",
+    "recipient",
+    "tenant",
+    "kind",
+    "title",
+    "created_at",
+    "deliver_at",
+    "expires_at",
+    "revised_at",
+    "ended_at",
+)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -169,6 +169,7 @@ class Notification(msgspec.Struct, kw_only=True):
     ended_at: str | None
     group_key: str | None
     dedupe_key: str | None
+    deliver_at: str | None
     reach: Reach
     trace: Trace | UnsetType = UNSET
 
