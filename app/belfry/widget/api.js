@@ -1,97 +1,64 @@
-/** Requests of a recipient: with their token or cookie, tried again where that may help. @import {Env, RequestError, Token} from './types.js' */
-import { pause } from './backoff.js';
-
+/** Requests of a recipient, with their token or cookie; tried again where that may help. @import * as T from './types.js' */
 const TIMEOUT_MS = 15_000;
 const FRESH_MS = 10_000;
 const ATTEMPTS = 3;
-const PASSING = [429, 502, 503, 504];
 
-/** The claims of a JWT, unverified; none of what is no JWT. @returns {{[name: string]: any}} */
-export function claims(/** @type {string} */ token) {
+/** Milliseconds before another attempt: half to all of 1, 2, 4 … 30 s; the jitter comes after the cap. @type {T.Pause} */
+export const pause = (attempt) => Math.min(30_000, 1000 * 2 ** attempt) * (0.5 + Math.random() / 2);
+
+/** The claims of a JWT, unverified; none of what is no JWT. @type {T.Claims} */
+export const claims = (token) => {
   try {
-    const text = atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/'));
-    return JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (letter) => letter.charCodeAt(0))));
+    return JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')));
   } catch {
     return {};
   }
-}
+};
 
-export class Api {
-  /** @type {string | null} */
-  #held = null;
+/** @type {T.Asking} */
+export const asking = (src, token, fetch = globalThis.fetch) => {
+  let held = '';
 
-  constructor(
-    /** @type {Env} */ env, /** @type {string} */ src, /** @type {Token | null | undefined} */ token,
-  ) {
-    this.env = env;
-    this.src = src;
-    this.token = token;
-  }
+  /** A token that is good as far as it tells itself; none: the cookie. @type {T.Bearer} */
+  const bearer = async (fresh) => {
+    if (typeof token !== 'function') return token || '';
+    if (fresh || !held || claims(held).exp * 1000 < Date.now() + FRESH_MS) held = await token();
+    return held;
+  };
 
-  /** Whether the cookie stands for a token. */
-  get byCookie() {
-    return !this.token;
-  }
-
-  /** A token that is still good, as far as it tells itself; null: the cookie. @returns {Promise<string | null>} */
-  async bearer(fresh = false) {
-    if (typeof this.token !== 'function') return this.token ?? null;
-    const { exp = Infinity } = this.#held ? claims(this.#held) : { exp: 0 };
-    if (fresh || !this.#held || exp * 1000 < this.env.now() + FRESH_MS) this.#held = await this.token();
-    return this.#held;
-  }
-
-  /**
-   * Ask, and give the answer's JSON. All that is asked may be asked again.
-   *
-   * @param {string} path
-   * @param {object} [body]
-   * @returns {Promise<any>}
-   * @throws {RequestError}
-   */
-  async ask(path, body, method = body ? 'POST' : 'GET') {
-    for (let attempt = 1, fresh = false; ; ) {
-      let wait = pause(attempt - 2, this.env.random);
-      try {
-        const response = await this.#fetch(path, body, method, fresh);
-        if (response.ok) return await response.json();
-        if (response.status === 401 && !fresh && typeof this.token === 'function') {
-          fresh = true;
-          continue;
-        }
-        const error = await problem(response);
-        if (!PASSING.includes(error.status)) attempt = ATTEMPTS;
-        wait = Math.max(wait, Math.min(10, Number(response.headers.get('retry-after'))) * 1000 || 0);
-        throw error;
-      } catch (error) {
-        if (++attempt > ATTEMPTS) throw error;
-      }
-      await new Promise((done) => this.env.setTimeout(() => done(null), wait));
-    }
-  }
-
-  async #fetch(
-    /** @type {string} */ path, /** @type {object | undefined} */ body, /** @type {string} */ method,
-    /** @type {boolean} */ fresh,
-  ) {
-    const bearer = await this.bearer(fresh);
-    return this.env.fetch(this.src + path, {
+  /** @type {T.Ask} */
+  const once = async (path, body, method, fresh) => {
+    const known = await bearer(fresh);
+    const response = await fetch(src + path, {
       method,
-      credentials: bearer ? 'omit' : 'include',
-      cache: 'no-store',
-      headers: {
-        ...(bearer && { authorization: `Bearer ${bearer}` }),
-        ...(body && { 'content-type': 'application/json' }),
-      },
+      credentials: known ? 'omit' : 'include',
+      headers: { ...(known && { authorization: `Bearer ${known}` }), ...(body && { 'content-type': 'application/json' }) },
       body: body && JSON.stringify(body),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-  }
-}
+    const answer = await response.json().catch(() => ({}));
+    if (response.ok) return answer;
+    throw Object.assign(new Error(answer.detail || answer.title || `the server answered ${response.status}`), {
+      status: response.status, errors: answer.errors, wait: Math.min(10, +(response.headers.get('retry-after') || 0)) * 1000,
+    });
+  };
 
-/** @returns {Promise<RequestError>} */
-async function problem(/** @type {Response} */ response) {
-  const { title, detail, errors } = await response.json().catch(() => ({}));
-  const text = detail ?? title ?? `the server answered ${response.status}`;
-  return Object.assign(new Error(text), { status: response.status, errors });
-}
+  /** Whatever is asked may be asked again. @type {T.Ask} */
+  const ask = async (path, body, method = body ? 'POST' : 'GET') => {
+    let fresh = false;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await once(path, body, method, fresh);
+      } catch (/** @type {any} */ error) {
+        const { status, wait = 0 } = error;
+        /** @type {boolean} */
+        const renew = status === 401 && !fresh && typeof token === 'function';
+        if (attempt >= ATTEMPTS || (status && !renew && ![429, 502, 503, 504].includes(status))) throw error;
+        fresh ||= renew;
+        if (!renew) await new Promise((done) => setTimeout(done, Math.max(wait, pause(attempt - 2))));
+      }
+    }
+  };
+
+  return { ask, bearer };
+};

@@ -1,424 +1,332 @@
-/**
- * A recipient's inbox in a page: the list, the counts, the marks, live. The elements draw what it says.
- *
- * @import {Change, Changed, Client as Shape, Counts, Env, Event, Events, Filter, Frame, Ids, Mark, Options, Page, Preference, Snapshot, State, Status} from './types.js'
- */
-import { Api, claims } from './api.js';
-import { pause } from './backoff.js';
-import { browser } from './env.js';
+/** A recipient's inbox in a page: list, counts and marks, live. Elements draw what it says. @import * as T from './types.js' */
+import { asking, claims, pause } from './api.js';
 import { initial, reduce, repeats } from './store.js';
-import { Stream } from './stream.js';
-import { Tabs } from './tabs.js';
+import { streaming } from './stream.js';
+import { sharing } from './tabs.js';
 
-const PAGE_ITEMS = 20;
 const MAX_ITEMS = 100; // of a page
 const UNCONFIRMED_MS = 5000;
-const PATIENCE_MS = 8000;
-const WAKING = ['online', 'visibilitychange', 'pageshow', 'focus', 'resume'];
-const PATHS = {
-  read: 'read', unread: 'unread', seen: 'seen', archived: 'archive', unarchived: 'unarchive', snoozed: 'snooze',
-  unsnoozed: 'unsnooze',
-};
+const QUIET_MS = 8000;
+const WAKING = ['online', 'offline', 'visibilitychange', 'pageshow', 'focus'];
 
-/** Make a client; nothing happens before `open()`. @returns {Shape} */
-export const createClient = (/** @type {Options} */ options = {}) => new Client(options);
+/** Make a client; nothing happens before `open()`. @type {T.CreateClient} */
+export const createClient = (options = {}) => {
+  const { filter = {}, limit = 20, share = true } = options;
+  const src = (options.src ?? new URL('..', import.meta.url).href).replace(/\/$/, '');
+  const { ask, bearer } = asking(src, options.token, options.fetch);
+  /** @type {T.Listeners} */
+  const listeners = {};
+  /** @type {Map<string, T.Timer>} */
+  const timers = new Map();
+  let state = initial(filter);
+  let { status, loading, error } = /** @type {T.Rest} */ ({ status: 'idle', loading: false, error: null });
+  /** @type {T.Tabs | null} */
+  let tabs = null;
+  /** @type {AbortController | null} */
+  let opened = null;
+  let who = '';
+  let asked = 0; // lists; only the latest counts
+  let keys = 0;
+  let failures = 0;
+  let beat = 15_000;
+  let refused = false;
+  let replaying = false; // after a reset old ones come again
 
-/** @implements {Shape} */
-class Client {
-  /** @type {{[name: string]: Set<(event: any) => void>}} */
-  #listeners = {};
-  #timers = new Map(); // by name
-  #opened = 0; // how often; what an earlier opening has begun is dropped
-  #isOpen = false;
-  #asked = 0; // of first pages; only the latest counts
-  #keys = 0;
-  #beat = 15_000;
-  #failures = 0;
-  #replaying = false; // after a reset: old ones come again
-  #refused = false;
-  #who = '';
-  /** @type {Status} */
-  #status = 'idle';
-  #loading = false;
-  /** @type {Error | null} */
-  #error = null;
-  /** @type {Tabs | null} */
-  #tabs = null;
-  /** @type {() => void} */
-  #deaf = () => {};
+  // --- events --------------------------------------------------------------------------------------------------
 
-  constructor(/** @type {Options} */ options) {
-    const { src = new URL('..', import.meta.url).href, filter = {}, token, limit = PAGE_ITEMS, share = true } = options;
-    /** @type {Env} */
-    this.env = { ...browser(), ...options.env };
-    this.src = src.replace(/\/$/, '');
-    this.options = { ...options, limit, share };
-    this.api = new Api(this.env, this.src, token);
-    this.state = initial(filter);
-    this.stream = new Stream(this.env, {
-      locate: () => this.#locate(),
-      frame: (frame) => {
-        if (frame.name === 'ready') this.#beat = frame.data.heartbeat_seconds * 1000 || this.#beat;
-        this.#say({ frame });
-        this.#take(frame);
-      },
-      status: (status, wait, error) => {
-        this.#refused = status === 'unauthorized';
-        this.#say({ status }, wait);
-        this.#turn(status);
-        if (error) this.#emit('error', error);
-      },
-    });
-    /** @type {Snapshot} */
-    this.snapshot = this.#snapshot();
-  }
-
-  // --- events ------------------------------------------------------------------------------------------------
-
-  /**
-   * @template {keyof Events} Name
-   * @param {Name} name
-   * @param {(event: Events[Name]) => void} listener
-   */
-  on(name, listener) {
-    const all = (this.#listeners[name] ??= new Set());
-    all.add(listener);
-    return () => void all.delete(listener);
-  }
-
-  /**
-   * @template {keyof Events} Name
-   * @param {Name} name
-   * @param {Events[Name]} event
-   */
-  #emit(name, event) {
-    for (const listener of this.#listeners[name] ?? []) {
-      try {
-        listener(event);
-      } catch (error) {
-        this.env.setTimeout(() => { throw error; }, 0); // theirs, not ours
-      }
+  /** @type {T.Emit} */
+  const emit = (name, event) => listeners[name]?.forEach((listener) => {
+    try {
+      listener(event);
+    } catch (fault) {
+      reportError(fault); // theirs, not ours
     }
-  }
+  });
 
-  /** @returns {Snapshot} */
-  #snapshot() {
-    const { items, unread, unseen, filter, loaded, next, recipient } = this.state;
-    return {
-      items, unread, unseen, filter, loaded, recipient, status: this.#status, loading: this.#loading, error: this.#error,
-      more: next !== null,
-    };
-  }
+  /** @returns {T.Snapshot} */
+  const taken = () => {
+    const { items, unread, unseen, loaded, recipient } = state;
+    return { items, unread, unseen, loaded, recipient, filter: state.filter, more: !!state.next, status, loading, error };
+  };
+  let snapshot = taken();
 
-  /** Tell of what has changed, if anything has. */
-  #draw() {
-    const before = /** @type {any} */ (this.snapshot);
-    const now = /** @type {any} */ (this.#snapshot());
-    if (Object.keys(now).every((name) => now[name] === before[name])) return;
-    this.snapshot = now;
-    const { unread, unseen, status } = now;
-    if (unread !== before.unread || unseen !== before.unseen) this.#emit('counts', { unread, unseen });
-    if (status !== before.status) this.#emit('status', status);
-    this.#emit('snapshot', now);
-  }
+  const draw = () => {
+    const before = snapshot;
+    const now = taken();
+    if (Object.entries(now).every(([name, value]) => value === before[/** @type {keyof T.Snapshot} */ (name)])) return;
+    snapshot = now;
+    const { unread, unseen } = now;
+    if (unread !== before.unread || unseen !== before.unseen) emit('counts', { unread, unseen });
+    if (status !== before.status) emit('status', status);
+    emit('snapshot', now);
+  };
 
-  #turn(/** @type {Status} */ status) {
-    this.#status = status;
-    this.#draw();
-  }
-
-  /** Let an event happen, and see to what only the server can tell then. */
-  #reduce(/** @type {Event} */ event) {
-    this.state = reduce(this.state, event);
-    this.#draw();
-    const { stale, owed } = this.state;
-    const { random } = this.env;
-    if (stale) this.#later('stale', 50 + 450 * random(), () => this.#refresh());
-    if (owed) this.#later('owed', 1000 + 4000 * random(), () => this.state.owed && this.#recount());
-  }
-
-  /** Once, after a while; not again while it is awaited. */
-  #later(/** @type {string} */ name, /** @type {number} */ milliseconds, /** @type {() => unknown} */ run) {
-    if (this.#timers.has(name) || !this.#isOpen) return;
-    this.#timers.set(name, this.env.setTimeout(() => {
-      this.#timers.delete(name);
+  /** Once, after a while; not again while it is awaited. @type {T.Later} */
+  const later = (name, milliseconds, run) => {
+    if (!opened || timers.has(name)) return;
+    timers.set(name, setTimeout(() => {
+      timers.delete(name);
       run();
     }, milliseconds));
-  }
+  };
 
-  // --- opening and closing -----------------------------------------------------------------------------------
+  /** Let an event happen, and see to what only the server can tell then. @type {T.Dispatch} */
+  const dispatch = (event) => {
+    state = reduce(state, event);
+    draw();
+    if (state.stale) later('stale', 50 + 450 * Math.random(), refresh);
+    if (state.owed) later('owed', 1000 + 4000 * Math.random(), () => state.owed && refresh());
+  };
 
-  open() {
-    if (this.#isOpen) return;
-    this.#isOpen = true;
-    this.#deaf = this.env.listen([...WAKING, 'offline'], (event) => this.#wake(event.type));
-    this.#turn('connecting');
-    this.#start(++this.#opened);
-  }
+  // --- one stream for all tabs ---------------------------------------------------------------------------------
 
-  close() {
-    if (!this.#isOpen) return;
-    this.#stop();
-    this.#turn('closed');
-  }
+  /** @type {T.Say} */
+  const say = (message, wait = 0) => tabs?.say(message, Math.max(wait, 2 * beat) + QUIET_MS);
 
-  #stop() {
-    this.#isOpen = false;
-    this.#opened++;
-    this.#asked++;
-    this.#deaf();
-    this.#tabs?.leave();
-    this.#tabs = null;
-    this.stream.close();
-    for (const timer of this.#timers.values()) this.env.clearTimeout(timer);
-    this.#timers.clear();
-  }
+  /** @type {T.Turn} */
+  const turn = (now, wait, fault) => {
+    refused = now === 'unauthorized';
+    say({ status: now }, wait);
+    status = now;
+    draw();
+    if (fault) emit('error', fault);
+  };
 
-  /** Join the tabs of whoever the credential names, and load the list; again until that works. */
-  async #start(/** @type {number} */ opening) {
-    try {
-      const who = await this.#identity();
-      if (opening !== this.#opened) return;
-      this.#who = who;
-      this.#tabs = new Tabs(this.env, this.options.share && who ? `belfry:${this.src}:${who}` : null, {
-        lead: () => this.#lead(),
-        follow: () => this.stream.close(),
-        hear: (message) => this.#hear(message),
-        greet: () => this.#say({ status: this.#status, cursor: this.state.cursor, recipient: this.state.recipient }),
-        lost: () => this.#refresh(),
-      });
-      this.#tabs.join();
-      this.#refresh();
-    } catch (error) {
-      if (opening !== this.#opened) return;
-      this.#failed(error);
-      this.#later('start', pause(this.#failures++, this.env.random), () => this.#start(opening));
+  /** @type {(frame: T.Frame) => void} */
+  const take = (frame) => {
+    const { name, data } = frame;
+    const news = (name === 'message' || name === 'change') && !repeats(state, frame);
+    dispatch({ type: 'frame', ...frame });
+    if (name === 'ready') [beat, replaying] = [data.heartbeat_seconds * 1000, false];
+    if (name === 'reset') {
+      replaying = true;
+      emit('reset', data);
     }
-  }
+    if (news && name === 'change') emit('change', data);
+    else if (news && !replaying) emit('notification', { item: data, leading: !!tabs?.leading() });
+  };
+
+  const ticket = async () => options.ticket?.() ?? (await ask('/v1/tickets', {})).ticket;
 
   /** Whose inbox this is, and how narrowed: those share a stream. Empty where that cannot be known. */
-  async #identity() {
-    const token = (await this.api.bearer()) ?? (await this.#ticket().catch(() => '')) ?? '';
-    const { sub, tenant = null, topics = null } = claims(token);
+  const identity = async () => {
+    const { sub, tenant, topics } = claims(await bearer() || await ticket().catch(() => ''));
     return sub ? JSON.stringify([sub, tenant, topics]) : '';
-  }
+  };
 
-  /** @returns {Promise<string>} */
-  async #ticket() {
-    return this.options.ticket ? this.options.ticket() : (await this.api.ask('/v1/tickets', {})).ticket;
-  }
+  const stream = streaming({
+    async locate() {
+      if (refused) tabs?.pass(); // another tab may have a better token
+      refused = false;
+      if (await identity() !== who) {
+        restart();
+        throw new Error('the credential is another person’s now');
+      }
+      const withCredentials = !options.token;
+      const given = await ticket().catch((/** @type {any} */ fault) => {
+        if (!withCredentials || fault.status !== 501) throw fault; // with the cookie it goes without
+      });
+      const query = new URLSearchParams({ cursor: state.cursor, ...(given && { ticket: given }) });
+      return { url: `${src}/v1/stream?${query}`, withCredentials };
+    },
+    hear(frame) {
+      say({ frame });
+      take(frame);
+    },
+    turn,
+  });
 
-  async #locate() {
-    if (this.#refused) {
-      this.#refused = false;
-      this.#tabs?.pass(); // another tab may have a better token
+  const joined = () => sharing(share && who ? `belfry:${src}:${who}` : '', {
+    lead() {
+      say({ lead: state.cursor });
+      if (state.cursor) stream.open(); // else the first page says from where on
+    },
+    follow: stream.close,
+    hear({ frame, status: now, lead = state.cursor }) {
+      if (frame) take(frame);
+      if (now) status = now;
+      draw();
+      if (lead !== state.cursor) refresh();
+    },
+    greet: () => say({ status }),
+    lost: () => refresh(),
+  });
+
+  // --- opening and closing -------------------------------------------------------------------------------------
+
+  /** Join the tabs of whoever the credential names, and load the list; again until that works. */
+  const start = async () => {
+    const mine = opened;
+    try {
+      const found = await identity();
+      if (mine !== opened) return;
+      who = found;
+      tabs = joined();
+      tabs.join();
+      refresh();
+    } catch (fault) {
+      if (mine !== opened) return;
+      failed(fault);
+      later('start', pause(failures++), start);
     }
-    const who = await this.#identity();
-    if (who !== this.#who) {
-      this.#restart();
-      throw new Error('the token is another person’s now');
-    }
-    const query = new URLSearchParams({ cursor: this.state.cursor ?? '' });
-    const cookie = this.api.byCookie;
-    query.set('ticket', await this.#ticket().catch((error) => {
-      if (cookie && error.status === 501) return '';
-      throw error;
-    }));
-    return { url: `${this.src}/v1/stream?${query}`, withCredentials: cookie };
-  }
+  };
+
+  /** @type {(event: {type: string}) => void} */
+  const wake = ({ type }) => {
+    if (document.visibilityState !== 'visible' && !type.endsWith('line')) return;
+    if (tabs?.leading()) stream.poke(type.endsWith('line'));
+    else tabs?.poke();
+    if (error && type !== 'offline') refresh();
+  };
+
+  const open = () => {
+    if (opened) return;
+    opened = new AbortController();
+    const { signal } = opened;
+    for (const name of WAKING) addEventListener(name, wake, { signal });
+    turn('connecting');
+    start();
+  };
+
+  const stop = () => {
+    opened?.abort();
+    opened = null;
+    loading = false;
+    asked++;
+    tabs?.leave();
+    tabs = null;
+    stream.close();
+    timers.forEach((timer) => clearTimeout(timer));
+    timers.clear();
+  };
 
   /** Nothing of one person may be left when another comes. */
-  #restart() {
-    this.#stop();
-    this.state = initial(this.state.filter);
-    this.open();
-  }
+  const restart = () => {
+    stop();
+    state = initial(state.filter);
+    open();
+  };
 
-  #wake(/** @type {string} */ name) {
-    if (name === 'offline') return this.#status === 'live' && this.#tabs?.leading && this.stream.poke(true);
-    if (!this.env.visible() && name !== 'online') return;
-    if (this.#tabs?.leading) this.stream.poke(name === 'online');
-    else this.#tabs?.poke();
-    if (this.#error) this.#refresh();
-  }
+  // --- reading -------------------------------------------------------------------------------------------------
 
-  // --- one stream for all tabs -------------------------------------------------------------------------------
+  /** @type {T.Failed} */
+  const failed = (fault) => {
+    loading = false;
+    error = fault;
+    draw();
+    emit('error', fault);
+  };
 
-  async #lead() {
-    this.#say({ lead: this.state.cursor });
-    if (this.state.cursor) this.stream.open();
-    // else the first page says from where on
-  }
+  /** @type {T.GetPage} */
+  const page = (size, before) => {
+    const { state: standing = 'all', kinds = [], tags = [] } = state.filter;
+    const query = new URLSearchParams([
+      ['state', standing], ['limit', `${size}`], ...kinds.map((kind) => ['kind', kind]), ...tags.map((tag) => ['tag', tag]),
+    ]);
+    if (before) query.set('before', `${before}`);
+    return ask(`/v1/inbox?${query}`);
+  };
 
-  #say(/** @type {any} */ message, wait = 0) {
-    this.#tabs?.say(message, Math.max(wait, 2 * this.#beat) + PATIENCE_MS);
-  }
-
-  /** What the leading tab says. */
-  #hear(/** @type {any} */ message) {
-    const { frame, status, recipient } = message;
-    if (frame) this.#take(frame);
-    if (recipient) this.state = { ...this.state, recipient };
-    if (status) this.#turn(status);
-    if ('lead' in message && message.lead !== this.state.cursor) this.#refresh();
-  }
-
-  #take(/** @type {Frame} */ frame) {
-    const { name, data } = frame;
-    const news = (name === 'message' || name === 'change') && !repeats(this.state, frame);
-    this.#reduce({ type: 'frame', ...frame });
-    if (name === 'ready') this.#replaying = false;
-    if (name === 'reset') {
-      this.#replaying = true;
-      this.#emit('reset', data);
-    }
-    if (!news) return;
-    if (name === 'change') this.#emit('change', data);
-    else if (!this.#replaying) this.#emit('notification', { item: data, leading: !!this.#tabs?.leading });
-  }
-
-  // --- reading -----------------------------------------------------------------------------------------------
-
-  /** @returns {Promise<Page>} */
-  #page(/** @type {number} */ limit, /** @type {number | null} */ before = null) {
-    const { state = 'all', kinds = [], tags = [] } = this.state.filter;
-    const query = new URLSearchParams({ state, limit: String(limit) });
-    if (before) query.set('before', String(before));
-    for (const kind of kinds) query.append('kind', kind);
-    for (const tag of tags) query.append('tag', tag);
-    return this.api.ask(`/v1/inbox?${query}`);
-  }
-
-  /** Load what is shown anew, as far as it was loaded. */
-  async #load() {
-    const asked = ++this.#asked;
-    const settled = this.state.marks.filter((mark) => mark.settled).map((mark) => mark.key);
-    const wanted = Math.max(this.state.known.items.length, this.options.limit);
-    this.#loading = true;
-    this.#draw();
+  /** Do it while nothing else is loaded after it. @type {T.Loading} */
+  const load = async (get) => {
+    const mine = ++asked;
+    loading = true;
+    draw();
     try {
-      const page = await this.#page(Math.min(wanted, MAX_ITEMS));
-      while (page.next && page.items.length < wanted && asked === this.#asked) {
-        const { items, next } = await this.#page(MAX_ITEMS, page.next);
-        page.items.push(...items);
-        page.next = next;
-      }
-      if (asked !== this.#asked) return this.snapshot;
-      this.#loading = false;
-      this.#error = null;
-      this.#failures = 0;
-      const first = !this.state.cursor;
-      this.#reduce({ ...page, type: 'page', settled });
-      if (first && this.#tabs?.leading) this.stream.open();
-    } catch (error) {
-      if (asked === this.#asked) this.#failed(error);
-      throw error;
+      const event = await get(() => mine === asked);
+      if (mine !== asked) return snapshot;
+      loading = false;
+      error = null;
+      failures = 0;
+      const first = !state.cursor;
+      dispatch(event);
+      if (first && tabs?.leading()) stream.open();
+    } catch (fault) {
+      if (mine === asked) failed(fault);
+      throw fault;
     }
-    return this.snapshot;
-  }
+    return snapshot;
+  };
 
-  #failed(/** @type {any} */ error) {
-    this.#loading = false;
-    this.#error = error;
-    this.#draw();
-    this.#emit('error', error);
-  }
-
-  /** Load anew, and again until it works. */
-  async #refresh() {
-    const opening = this.#opened;
-    await this.#load().catch(() => {
-      if (opening === this.#opened) this.#later('refresh', pause(this.#failures++, this.env.random), () => this.#refresh());
-    });
-  }
-
-  async #recount() {
-    const { unread, unseen, cursor } = await this.#page(1);
-    this.#reduce({ type: 'counts', unread, unseen, cursor });
-  }
-
-  notifications(/** @type {Filter} */ filter = this.state.filter) {
-    if (filter !== this.state.filter) this.#reduce({ type: 'filter', filter });
-    return this.#load();
-  }
-
-  async loadMore() {
-    const { next } = this.state;
-    if (!next || this.#loading) return this.snapshot;
-    const asked = this.#asked;
-    this.#loading = true;
-    this.#draw();
-    try {
-      const page = await this.#page(this.options.limit, next);
-      if (asked === this.#asked) {
-        this.#loading = false;
-        this.#reduce({ ...page, type: 'more' });
-      }
-    } catch (error) {
-      if (asked === this.#asked) this.#failed(error);
-      throw error;
+  /** What is shown anew, as far as it was loaded. */
+  const reload = () => load(async (current) => {
+    const settled = state.marks.filter((mark) => mark.settled).map((mark) => mark.key);
+    const wanted = Math.max(state.known.items.length, limit);
+    const whole = await page(Math.min(wanted, MAX_ITEMS));
+    while (whole.next && whole.items.length < wanted && current()) {
+      const { items, next } = await page(MAX_ITEMS, whole.next);
+      whole.items.push(...items);
+      whole.next = next;
     }
-    return this.snapshot;
-  }
+    return { type: 'page', ...whole, settled };
+  });
 
-  /** @returns {Promise<Counts>} */
-  counts() {
-    return this.api.ask('/v1/inbox/counts');
-  }
+  /** The same, until it works. */
+  const refresh = () => {
+    const mine = opened;
+    reload().catch(() => mine === opened && later('refresh', pause(failures++), refresh));
+  };
 
-  // --- marking -----------------------------------------------------------------------------------------------
+  // --- marking -------------------------------------------------------------------------------------------------
 
-  /** Show it at once; take it back when the server refuses. @returns {Promise<Changed>} */
-  async #mark(/** @type {Mark} */ verb, /** @type {Ids | null} */ ids, /** @type {Date | string} */ until = '') {
-    const key = ++this.#keys;
-    const all = ids === null ? null : this.#groups(typeof ids === 'number' ? [ids] : ids);
-    const when = until ? new Date(until).toISOString() : undefined;
-    if (all?.length === 0) return { changed: 0, unread: this.state.unread, unseen: this.state.unseen };
-    this.#reduce({ type: 'mark', key, verb, ids: all, until: when });
-    const { through } = this.state.marks[this.state.marks.length - 1];
+  /** @type {(key: number) => boolean} */
+  const pending = (key) => state.marks.some((mark) => mark.key === key);
+
+  /** Show it at once; take it back when the server refuses. @type {T.Marking} */
+  const mark = async (verb, path, ids, time) => {
+    const key = ++keys;
+    const until = time && new Date(time).toISOString();
+    const { items } = state.known; // what stands for a group stands for all of it
+    const all = ids === undefined ? null : [ids].flat()
+      .flatMap((id) => items.find((item) => item.id === id)?.group_ids ?? id);
+    if (all && !all.length) return { changed: 0, unread: state.unread, unseen: state.unseen };
+    dispatch({ type: 'mark', key, verb, ids: all, until });
+    const { through } = state.marks[state.marks.length - 1];
     try {
-      const body = all ? { ids: all, until: when } : through ? { through } : { all: true };
-      const done = await this.api.ask(`/v1/inbox/${PATHS[verb]}`, body);
-      this.#reduce({ type: 'settle', key, changed: done.changed });
-      if (this.#pending(key)) this.#later(`mark ${key}`, UNCONFIRMED_MS, () => this.#pending(key) && this.#refresh());
+      const done = await ask(`/v1/inbox/${path}`, all ? { ids: all, until } : through ? { through } : { all: true });
+      dispatch({ type: done.changed ? 'settle' : 'undo', key });
+      if (pending(key)) later(`mark${key}`, UNCONFIRMED_MS, () => pending(key) && refresh());
       return done;
-    } catch (error) {
-      this.#reduce({ type: 'undo', key });
-      this.#emit('error', /** @type {Error} */ (error));
-      throw error;
+    } catch (/** @type {any} */ fault) {
+      dispatch({ type: 'undo', key });
+      emit('error', fault);
+      throw fault;
     }
-  }
+  };
 
-  #pending(/** @type {number} */ key) {
-    return this.state.marks.some((mark) => mark.key === key);
-  }
-
-  /** What stands for a group stands for all of it. */
-  #groups(/** @type {readonly number[]} */ ids) {
-    const { items } = this.state.known;
-    return [...new Set(ids.flatMap((id) => [id, ...(items.find((item) => item.id === id)?.group_ids ?? [])]))];
-  }
-
-  markAsRead(/** @type {Ids} */ ids) { return this.#mark('read', ids); }
-  markAsUnread(/** @type {Ids} */ ids) { return this.#mark('unread', ids); }
-  markAsSeen(/** @type {Ids} */ ids) { return this.#mark('seen', ids); }
-  markAllAsRead() { return this.#mark('read', null); }
-  markAllAsSeen() { return this.#mark('seen', null); }
-  archive(/** @type {Ids} */ ids) { return this.#mark('archived', ids); }
-  unarchive(/** @type {Ids} */ ids) { return this.#mark('unarchived', ids); }
-  archiveAll() { return this.#mark('archived', null); }
-  snooze(/** @type {Ids} */ ids, /** @type {Date | string} */ until) { return this.#mark('snoozed', ids, until); }
-  unsnooze(/** @type {Ids} */ ids) { return this.#mark('unsnoozed', ids); }
-
-  // --- preferences -------------------------------------------------------------------------------------------
-
-  /** @returns {Promise<Preference[]>} */
-  async preferences() {
-    return (await this.api.ask('/v1/preferences')).preferences;
-  }
-
-  /** @returns {Promise<Preference[]>} */
-  async setPreference(/** @type {string} */ kind, /** @type {boolean | null} */ enabled) {
-    return (await this.api.ask('/v1/preferences', { kind, enabled }, 'PUT')).preferences;
-  }
-}
+  return {
+    get snapshot() {
+      return snapshot;
+    },
+    on(name, listener) {
+      const all = listeners[name] ??= new Set();
+      all.add(listener);
+      return () => all.delete(listener);
+    },
+    open,
+    close() {
+      if (!opened) return;
+      stop();
+      turn('closed');
+    },
+    notifications(wanted = state.filter) {
+      if (wanted !== state.filter) dispatch({ type: 'filter', filter: wanted });
+      return reload();
+    },
+    loadMore: async () => (!state.next || loading ? snapshot
+      : load(async () => ({ type: 'more', ...await page(limit, state.next) }))),
+    counts: () => ask('/v1/inbox/counts'),
+    markAsRead: (ids) => mark('read', 'read', ids),
+    markAsUnread: (ids) => mark('unread', 'unread', ids),
+    markAsSeen: (ids) => mark('seen', 'seen', ids),
+    markAllAsRead: () => mark('read', 'read'),
+    markAllAsSeen: () => mark('seen', 'seen'),
+    archive: (ids) => mark('archived', 'archive', ids),
+    unarchive: (ids) => mark('unarchived', 'unarchive', ids),
+    archiveAll: () => mark('archived', 'archive'),
+    snooze: (ids, until) => mark('snoozed', 'snooze', ids, until),
+    unsnooze: (ids) => mark('unsnoozed', 'unsnooze', ids),
+    preferences: async () => (await ask('/v1/preferences')).preferences,
+    setPreference: async (kind, enabled) => (await ask('/v1/preferences', { kind, enabled }, 'PUT')).preferences,
+  };
+};

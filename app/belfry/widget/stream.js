@@ -1,134 +1,116 @@
 /**
  * One EventSource that survives: what the browser gives up, or does not notice, is opened anew.
  *
- * A browser reconnects by itself when a stream ends, after the pause that the server chose; that is left to it. It
- * gives up after any answer but 200, tries a dead server without end at one pace, and never notices a connection that
- * is open at this end alone: those are ours.
+ * A browser reconnects by itself when a stream ends, after the pause that the server chose: that is left to it. It
+ * gives up after any answer but 200, tries a dead server at one pace for ever, and never notices a connection that is
+ * open at this end alone: those are ours.
  *
- * @import {Env, Frame, Status} from './types.js'
+ * @import * as T from './types.js'
  */
-import { pause } from './backoff.js';
+import { pause } from './api.js';
 
-const EVENTS = /** @type {const} */ (['message', 'change', 'ready', 'heartbeat', 'reset', 'goodbye']);
 const CHECK_MS = 5000;
 const OPENING_MS = 30_000;
-const LIMITED_ATTEMPT = 5; // another of our own streams took the place: do not take it back at once
+const LIMITED_ATTEMPT = 5; // another stream of ours took the place: do not take it back at once
 
-export class Stream {
+/** @type {T.Streaming} */
+export const streaming = ({ locate, hear, turn }) => {
   /** @type {EventSource | null} */
-  #source = null;
-  #timer = /** @type {any} */ (null);
-  #watch = /** @type {any} */ (null);
-  #attempt = 0;
-  #errors = 0;
-  #turn = 0; // of attempts; what comes of an earlier one is dropped
-  #heard = 0;
-  #beat = 0; // milliseconds between heartbeats; 0 until `ready`
-  #waiting = false;
+  let source = null;
+  /** @type {T.Timer} */
+  let timer;
+  /** @type {T.Timer} */
+  let watch;
+  let tries = 0; // what comes of an earlier one is dropped
+  let attempt = 0;
+  let errors = 0;
+  let heard = 0;
+  let beat = 0; // milliseconds between heartbeats, from `ready` on
+  let waiting = false;
 
-  /**
-   * @param {Env} env
-   * @param {{
-   *   locate: () => Promise<{url: string, withCredentials: boolean}>,
-   *   frame: (frame: Frame) => void,
-   *   status: (status: Status, wait: number, error?: Error) => void,
-   * }} owner
-   */
-  constructor(env, owner) {
-    this.env = env;
-    this.owner = owner;
-  }
+  const silent = () => Date.now() - heard;
 
-  open() {
-    this.#look();
-    this.#connect();
-  }
+  const drop = () => {
+    tries++;
+    source?.close();
+    source = null;
+    waiting = false;
+    clearTimeout(timer);
+  };
 
-  close() {
-    this.#drop();
-    this.env.clearTimeout(this.#watch);
-  }
+  /** Try again, later each time. @type {T.Fail} */
+  const fail = (error) => {
+    drop();
+    waiting = true;
+    const wait = pause(attempt++);
+    timer = setTimeout(connect, wait);
+    turn(error.status === 401 || error.status === 403 ? 'unauthorized' : 'offline', wait, error);
+  };
 
-  /** The page woke up, or the network changed: is the stream still alive? `force`: do not believe it. */
-  poke(force = false) {
-    if (this.#waiting || force) this.#connect();
-    else if (this.#beat && this.#silent() > this.#beat * 1.2 + 1000) this.#connect();
-  }
-
-  #silent() {
-    return this.env.now() - this.#heard;
-  }
-
-  /** The watchdog: by the wall clock, so it also sees that the machine has slept. */
-  #look() {
-    this.env.clearTimeout(this.#watch);
-    const limit = this.#beat ? this.#beat * 2 + 5000 : OPENING_MS;
-    if (this.#source && this.#silent() > limit) this.#fail(new Error('the stream fell silent'));
-    this.#watch = this.env.setTimeout(() => this.#look(), CHECK_MS);
-  }
-
-  #drop() {
-    this.#turn++;
-    this.#source?.close();
-    this.#source = null;
-    this.#waiting = false;
-    this.env.clearTimeout(this.#timer);
-  }
-
-  async #connect() {
-    this.#drop();
-    const turn = this.#turn;
-    this.owner.status('connecting', 0);
+  const connect = async () => {
+    drop();
+    const mine = tries;
+    turn('connecting');
     try {
-      const { url, withCredentials } = await this.owner.locate();
-      if (turn === this.#turn) this.#listen(new this.env.EventSource(url, { withCredentials }), turn);
-    } catch (error) {
-      if (turn === this.#turn) this.#fail(/** @type {Error} */ (error));
+      const { url, withCredentials } = await locate();
+      if (mine === tries) listen(new EventSource(url, { withCredentials }));
+    } catch (/** @type {any} */ error) {
+      if (mine === tries) fail(error);
     }
-  }
+  };
 
-  #listen(/** @type {EventSource} */ source, /** @type {number} */ turn) {
-    this.#source = source;
-    this.#errors = this.#beat = 0;
-    this.#heard = this.env.now();
-    for (const name of EVENTS) {
-      source.addEventListener(name, (event) => turn === this.#turn && this.#hear(name, event));
+  /** @type {(opened: EventSource) => void} */
+  const listen = (opened) => {
+    source = opened;
+    errors = beat = 0;
+    heard = Date.now();
+    for (const name of /** @type {const} */ (['message', 'change', 'ready', 'heartbeat', 'reset', 'goodbye'])) {
+      opened.addEventListener(name, (event) => opened === source && take(name, event));
     }
-    source.onerror = () => turn === this.#turn && this.#lost(source);
-  }
+    opened.onerror = () => {
+      if (opened !== source) return;
+      beat = 0;
+      heard = Date.now();
+      if (opened.readyState === 2 || errors++) fail(new Error('the stream was refused, or is out of reach'));
+      else turn('connecting');
+    };
+  };
 
-  #hear(/** @type {Frame['name']} */ name, /** @type {MessageEvent} */ event) {
-    this.#heard = this.env.now();
+  /** @type {(name: T.Frame['name'], event: MessageEvent) => void} */
+  const take = (name, event) => {
+    heard = Date.now();
     const data = JSON.parse(event.data);
     if (name === 'ready') {
-      this.#attempt = this.#errors = 0;
-      this.#beat = (data.heartbeat_seconds ?? 15) * 1000;
+      attempt = errors = 0;
+      beat = data.heartbeat_seconds * 1000;
     }
-    this.owner.frame({ name, cursor: event.lastEventId, data });
-    if (name === 'ready') this.owner.status('live', 0);
-    if (name === 'goodbye') this.#goodbye(data.reason);
-  }
+    hear({ name, cursor: event.lastEventId, data });
+    if (name === 'ready') turn('live');
+    if (name !== 'goodbye') return;
+    errors = 0;
+    const limited = data.reason === 'limit';
+    if (limited) attempt = Math.max(attempt, LIMITED_ATTEMPT);
+    if (limited || data.reason === 'expired') fail(new Error(`the stream ended: ${data.reason}`));
+  };
 
-  #goodbye(/** @type {string} */ reason) {
-    this.#errors = 0;
-    if (reason === 'limit') this.#attempt = Math.max(this.#attempt, LIMITED_ATTEMPT);
-    if (reason === 'limit' || reason === 'expired') this.#fail(new Error(`the stream ended: ${reason}`));
-  }
+  /** By the wall clock, so that it sees that the machine has slept. */
+  const look = () => {
+    if (source && silent() > (beat ? beat * 2 + CHECK_MS : OPENING_MS)) fail(new Error('the stream fell silent'));
+    watch = setTimeout(look, CHECK_MS);
+  };
 
-  #lost(/** @type {EventSource} */ source) {
-    this.#beat = 0;
-    this.#heard = this.env.now();
-    if (source.readyState === 2 || this.#errors++) this.#fail(new Error('the stream was refused or is out of reach'));
-    else this.owner.status('connecting', 0);
-  }
-
-  /** Try again, later each time. */
-  #fail(/** @type {Error & {status?: number}} */ error) {
-    this.#drop();
-    this.#waiting = true;
-    const wait = pause(this.#attempt++, this.env.random);
-    const refused = error?.status === 401 || error?.status === 403;
-    this.#timer = this.env.setTimeout(() => this.#connect(), wait);
-    this.owner.status(refused ? 'unauthorized' : 'offline', wait, error);
-  }
-}
+  return {
+    open() {
+      clearTimeout(watch);
+      look();
+      connect();
+    },
+    close() {
+      drop();
+      clearTimeout(watch);
+    },
+    poke(force) {
+      if (force || waiting || (beat && silent() > beat * 1.2 + 1000)) connect();
+    },
+  };
+};

@@ -90,7 +90,8 @@ export interface Snapshot {
   readonly more: boolean;
   /** Why the list could not be loaded; gone when it could. */
   readonly error: Error | null;
-  readonly recipient: string | null;
+  /** Empty until it is known. */
+  readonly recipient: string;
 }
 
 export interface Counts {
@@ -149,8 +150,8 @@ export interface Options {
   limit?: number;
   /** false: a stream of its own for each tab. */
   share?: boolean;
-  /** Stands for parts of the browser, in tests. */
-  env?: Partial<Env>;
+  /** Asks instead of the browser's own. */
+  fetch?: typeof fetch;
 }
 
 export type Ids = number | readonly number[];
@@ -183,21 +184,7 @@ export interface Client {
 
 // --- between the modules -------------------------------------------------------------------------------------
 
-/** What the modules take from the browser. */
-export interface Env {
-  fetch: typeof fetch;
-  EventSource: typeof EventSource;
-  BroadcastChannel: typeof BroadcastChannel | undefined;
-  locks: LockManager | undefined;
-  now(): number;
-  random(): number;
-  setTimeout(run: () => void, milliseconds: number): any;
-  clearTimeout(timer: any): void;
-  /** The page's events: online, visibilitychange …; returns how to stop listening. */
-  listen(names: string[], run: (event: { type: string }) => void): () => void;
-  /** Whether somebody may be looking. */
-  visible(): boolean;
-}
+export type Timer = ReturnType<typeof setTimeout> | undefined;
 
 /** An event of the stream; `cursor` is its `id:`. */
 export interface Frame {
@@ -214,9 +201,6 @@ export interface Pending {
   ids: readonly number[] | null;
   through: number;
   until?: string;
-  /** What it does to the counts. */
-  unread: number;
-  unseen: number;
   /** The server has answered; only the stream's change is still missing. */
   settled: boolean;
 }
@@ -240,14 +224,14 @@ export interface State extends Known {
   /** Where the next page begins. */
   next: number | null;
   /** Where the stream resumes. */
-  cursor: string | null;
+  cursor: string;
   /** What the list, and the counts, included when they were loaded: frames at or below are no news to them. */
-  listed: string | null;
-  counted: string | null;
+  listed: string;
+  counted: string;
   /** The latest notifications and changes, to drop repeats, and to bring pages up to date. */
   log: Frame[];
   marks: Pending[];
-  recipient: string | null;
+  recipient: string;
 }
 
 export interface Page {
@@ -259,11 +243,98 @@ export interface Page {
 }
 
 export type Event =
-  | (Page & { type: 'page'; settled?: number[] })
+  | (Page & { type: 'page'; settled: number[] })
   | (Page & { type: 'more' })
-  | { type: 'counts'; unread: number; unseen: number; cursor: string }
   | { type: 'filter'; filter: Filter }
   | { type: 'mark'; key: number; verb: Mark; ids: readonly number[] | null; until?: string }
-  | { type: 'settle'; key: number; changed: number }
-  | { type: 'undo'; key: number }
+  | { type: 'settle' | 'undo'; key: number }
   | (Frame & { type: 'frame' });
+
+// store.js
+export type Flags = { [verb: string]: Partial<Item> };
+export type Initial = (filter?: Filter) => State;
+export type Reduce = (state: State, event: Event) => State;
+export type Asked = (state: State, event: Exclude<Event, { type: 'frame' }>) => State;
+export type Step = (state: State, frame: Frame) => State;
+export type Again = (cursor: string, state: State, older?: boolean) => State;
+export type Repeats = (state: State, frame: Frame) => boolean;
+export type Told = (state: State, counts: { unread?: number; unseen?: number }) => Partial<State>;
+export type Fits = (item: Item, filter: Filter) => boolean;
+export type Sorted = (items: Item[]) => Item[];
+export type Inserted = (state: State, notification: Notification) => Item[];
+export type Hit = (id: number) => boolean;
+export type About = (what: { ids?: readonly number[] | null; through?: number }) => Hit;
+export type Follow = (state: State, change: Change) => State;
+export type Unsure = (state: State, change: Change, hit: Hit, over: boolean) => boolean;
+export type Confirms = (mark: Pending, change: Change) => boolean;
+export type Sum = (items: Item[], flag: 'read' | 'seen') => number;
+export type Shown = (state: State) => State;
+export type Count = (name: 'unread' | 'unseen', flag: 'read' | 'seen') => number;
+
+// api.js
+export type Pause = (attempt: number) => number;
+export type Claims = (token: string) => { [name: string]: any };
+export type Bearer = (fresh?: boolean) => Promise<string>;
+export type Ask = (path: string, body?: object, method?: string, fresh?: boolean) => Promise<any>;
+export type Asking = (src: string, token: Token | null | undefined, fetch?: typeof globalThis.fetch) => {
+  ask: Ask;
+  bearer: Bearer;
+};
+
+// stream.js
+export type Turn = (status: Status, wait?: number, error?: Error) => void;
+export type Fail = (error: Error & { status?: number }) => void;
+export type Streaming = (owner: {
+  /** Where to open it, at the present cursor. */
+  locate: () => Promise<{ url: string; withCredentials: boolean }>;
+  hear: (frame: Frame) => void;
+  turn: Turn;
+}) => {
+  open(): void;
+  close(): void;
+  /** The page woke up: is it still alive? `force`: do not believe it. */
+  poke(force?: boolean): void;
+};
+
+// tabs.js
+/** What the leading tab says: a frame, how it stands, or that it leads now, from which cursor on. */
+export interface Message {
+  frame?: Frame;
+  status?: Status;
+  lead?: string;
+}
+
+export interface Tabs {
+  leading(): boolean;
+  join(): void;
+  leave(): void;
+  /** Tell the others, and for how many milliseconds they may hear nothing then. */
+  say(message: Message, quiet: number): void;
+  pass(): void;
+  poke(): void;
+}
+
+export type Sharing = (name: string, owner: {
+  /** This tab leads from now on. */
+  lead(): void;
+  /** It does not any more. */
+  follow(): void;
+  hear(message: Message): void;
+  /** A tab has come: say how things stand. */
+  greet(): void;
+  /** Something may have been missed. */
+  lost(): void;
+}) => Tabs;
+
+// client.js
+export type CreateClient = (options?: Options) => Client;
+export type Listeners = { [name: string]: Set<(event: any) => void> };
+export type Emit = <Name extends keyof Events>(name: Name, event: Events[Name]) => void;
+export type Rest = Pick<Snapshot, 'status' | 'loading' | 'error'>;
+export type Later = (name: string, milliseconds: number, run: () => unknown) => void;
+export type Dispatch = (event: Event) => void;
+export type Say = (message: Message, wait?: number) => void;
+export type Failed = (error: any) => void;
+export type GetPage = (size: number, before?: number | null) => Promise<Page>;
+export type Loading = (get: (current: () => boolean) => Promise<Event>) => Promise<Snapshot>;
+export type Marking = (verb: Mark, path: string, ids?: Ids, time?: Date | string) => Promise<Changed>;
