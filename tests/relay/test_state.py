@@ -109,7 +109,9 @@ async def test_a_retracted_broadcast_leaves_every_inbox_and_a_late_client_never_
 @pytest.mark.parametrize("recent_rows", [10_000, 0], ids=["from memory", "from the table"])
 async def test_a_revision_is_live_and_replays_show_the_present_content(serve: Serve, connect: Any, recent_rows: int):
     belfry = await serve(recent_rows=recent_rows)
-    client, writer = await belfry.live(), await connect()
+    writer = await connect()
+    await send(writer, "before")
+    client = await belfry.live()
     start = client.last_id
     sent = await send(writer, "helo")
     await client.titles(1)
