@@ -51,7 +51,7 @@ const asked = (state, event) => {
     }
     case 'more': {
       const items = event.items.filter(({ id }) => known.items.every((item) => item.id !== id));
-      const older = again(event.cursor, { ...state, listed: '', known: { ...known, items } }, true);
+      const older = again(event.cursor, { ...state, known: { ...known, items } }, true);
       return { ...state, next: event.next, known: { ...known, items: sorted([...known.items, ...older.known.items]) } };
     }
     case 'filter':
