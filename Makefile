@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-majors check lint types arch sql fmt lock torture bench-write bench-fanout \
+.PHONY: help install run test test-majors check lint types arch sql fmt lock torture chaos bench-write bench-fanout \
 	bench-latency bench-storm bench-slow-reader bench-stop bench-size \
 	bench-inbox bench-two-devices clean
 
@@ -56,6 +56,8 @@ lock: install ## pin the dependencies anew
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --extra embedded --group dev --python-version 3.11 \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" --group pyproject.toml:build pyproject.toml -o deploy/requirements.lock
 
 torture: install ## nothing lost, nothing twice: two minutes of every fault
 	$(BIN)/python -m bench.torture --seconds 120
@@ -74,6 +76,9 @@ bench-storm: install ## five thousand streams come back at once
 
 bench-slow-reader: install ## clients that never read
 	$(BIN)/python -m bench.slow_reader
+
+chaos: install ## the faults that operators fear, one by one (needs root for the full disk, pgbouncer for the pooler)
+	$(BIN)/python -m bench.chaos
 
 bench-stop: install ## SIGTERM with a thousand streams; Postgres away for ten seconds
 	$(BIN)/python -m bench.stop
