@@ -83,7 +83,7 @@ class Checker:
             self.fault("answers", complaint)
         self.model.complaints.clear()
         now = time.time()
-        for id in self.model.overdue(now - 3):
+        for id in self.model.overdue(now, 3):
             self.fault("overdue", f"the snooze of {id} is over and was not delivered")
         for recipient in self.model.inboxes:
             await self._tables(recipient, now)

@@ -44,7 +44,6 @@ class Reducer:
     unread: int = 0
     unseen: int = 0
     notes: Counter[str] = field(default_factory=Counter[str])
-    _chosen: dict[str, bool | None] = field(default_factory=dict[str, bool | None])
 
     def take(self, event: str, data: dict[str, Any]) -> None:
         """One frame."""
@@ -77,7 +76,7 @@ class Reducer:
         else:
             {
                 "retracted": self._ended, "expired": self._ended, "unsubscribed": self._left, "revised": self._revised,
-                "delivered": self._delivered, "preference": self._preference,
+                "delivered": self._delivered,
             }.get(verb, self._nothing)(data)  # fmt: skip
 
     def _mark(self, verb: str, ids: set[int], through: int) -> None:
@@ -101,17 +100,7 @@ class Reducer:
         self.hollow |= set(data["ids"]) - self.items.keys()
 
     def _nothing(self, data: dict[str, Any]) -> None:
-        """`subscribed`: what follows from it comes as frames."""
-
-    def _preference(self, data: dict[str, Any]) -> None:
-        """What came after the choice and before it was known is not wanted."""
-        kind, enabled = data["kind"], data.get("enabled")
-        self._chosen[kind] = enabled
-        if enabled is False:
-            self._drop(lambda id, item: id > data["id"] and kind in (item.kind, "*") and self._muted(item.kind, kind))
-
-    def _muted(self, kind: str, chosen: str) -> bool:
-        return chosen == kind or self._chosen.get(kind) is None
+        """`subscribed`, `preference`: what follows from it comes as frames, what is taken back as `retracted`."""
 
     def _drop(self, unwanted: Callable[[int, Shown], bool]) -> None:
         gone = [id for id, item in self.items.items() if unwanted(id, item)]

@@ -254,11 +254,13 @@ class Model:
             groups[sent.id if sent.group is None else (sent.audience, sent.group)].append(item)
         return [listed(group) for group in groups.values()]
 
-    def overdue(self, now: float) -> list[int]:
-        """Snoozes that should have ended by now."""
+    def overdue(self, now: float, late_seconds: float) -> list[int]:
+        """Snoozes that should have ended long ago."""
         return [
             item.sent.id
             for inbox in self.inboxes.values()
             for item in inbox.items.values()
-            if (item.snoozed_until or FOREVER) <= now and not item.muted and not self._over(item.sent, Window(0, now))
+            if (item.snoozed_until or FOREVER) <= now - late_seconds
+            and not item.muted
+            and not self._over(item.sent, Window(0, now))
         ]

@@ -58,7 +58,7 @@ class Writer:
         self._xid = ""
         table = [(name, weight, work) for name, weight, work in self._table() if name in journal.functions]
         if number == 0 and "declare_kind" in journal.functions:
-            table.append(("declare_kind", 0.7, self._declare))
+            table.append(("declare_kind", 4, self._declare))
         if any(hoards(who) for who in self._own):
             table.append(("send", 3, self._burst))
         self._works = [work for _, _, work in table]
@@ -69,7 +69,7 @@ class Writer:
             ("send", 22, self._send), ("send_many", 2, self._send_many), ("publish", 9, self._publish),
             ("broadcast", 1, self._broadcast), ("send", 4, self._insert),
             ("subscribe", 3, self._membership("subscribe")), ("unsubscribe", 2, self._membership("unsubscribe")),
-            ("set_preference", 3, self._prefer),
+            ("set_preference", 4, self._prefer),
             ("mark_read", 10, self._by_id("mark_read")), ("mark_unread", 4, self._by_id("mark_unread")),
             ("mark_seen", 5, self._by_id("mark_seen")), ("archive", 5, self._by_id("archive")),
             ("unarchive", 3, self._by_id("unarchive")), ("unsnooze", 2, self._by_id("unsnooze")),

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE_BYTES = 65536
 RETRY_SECONDS = 0.5
+MAX_IDS = 1000  # of a change
 
 
 class Replay:
@@ -95,7 +96,7 @@ class Replay:
 
     async def _pages(self, stream: Stream, client: Cursor, seen: Cursor, *, everything: bool) -> None:
         stays = stream.intervals
-        client = await self._owing(stream, client)
+        client = await self._corrected(stream, client)
         after = _lowest_unseen(client) - 1
         while stream.phase is Phase.REPLAYING:
             page = await self._page(stream.recipient, stays, client, seen.head, after)
@@ -110,9 +111,21 @@ class Replay:
                 return
             after = page.rows[-1].id
 
-    async def _owing(self, stream: Stream, client: Cursor) -> Cursor:
-        """The client's cursor with those rows as gaps that it took for others', or for muted, before it knew better."""
-        owed = await self._unsubscribed_then(stream, client) + await self._muted_then(stream, client)
+    async def _corrected(self, stream: Stream, client: Cursor) -> Cursor:
+        """The client's cursor with those rows as gaps that it took for others', or for muted, before it knew better.
+
+        What it has and would not have been sent is taken back. That frame goes first, with the client's own cursor: who
+        is cut off after it is told again.
+        """
+        owed = await self._unsubscribed_then(stream, client)
+        turned = attach.turned_late(stream.choices, client), attach.turned_late(stream.kinds, client)
+        since = min((at for at in turned if at is not None), default=None)
+        if since is not None:
+            unmuted, muted = await self._judged_anew(stream, client, since)
+            owed += unmuted
+            for start in range(0, len(muted), MAX_IDS):
+                taken = {"id": since, "verb": "retracted", "ids": muted[start : start + MAX_IDS]}
+                await stream.send(sse.body(sse.event("change", taken, cursor=str(client))))
         return Cursor(client.head, union(client.gaps, owed), client.epoch) if owed else client
 
     async def _unsubscribed_then(self, stream: Stream, client: Cursor) -> list[Range]:
@@ -122,17 +135,19 @@ class Replay:
             async for position, _ in self._passed(None, [(topic, stay)], stay.since, client.head)
         ]
 
-    async def _muted_then(self, stream: Stream, client: Cursor) -> list[Range]:
-        turned = attach.turned_late(stream.choices, client), attach.turned_late(stream.kinds, client)
-        since = min((at for at in turned if at is not None), default=None)
-        if since is None:
-            return []
+    async def _judged_anew(self, stream: Stream, client: Cursor, since: int) -> tuple[list[Range], list[int]]:
+        """What a choice, of which the client learns late, lets through after all, and what it mutes after all."""
         own, kinds = (choices.Kinds(choices.as_seen(each, client)) for each in (stream.choices, stream.kinds))
-        return [
-            (position, position)
-            async for position, kind in self._passed(stream.recipient, stream.intervals, since, client.head)
-            if choices.muted(own, kinds, kind, position)
-        ]
+        unmuted: list[Range] = []
+        muted: list[int] = []
+        async for position, kind in self._passed(stream.recipient, stream.intervals, since, client.head):
+            then = choices.muted(own, kinds, kind, position)
+            now = choices.muted(stream.choices, stream.kinds, kind, position)
+            if then and not now:
+                unmuted.append((position, position))
+            elif now and not then and client.has(position):
+                muted.append(position)
+        return unmuted, muted
 
     async def _passed(
         self, recipient: str | None, stays: list[tuple[str, Stay]], after: int, head: int

@@ -147,9 +147,6 @@ def test_a_notification_adds_one_once_and_absolute_counts_replace() -> None:
     ("change", "left"),
     [
         ({"verb": "unsubscribed", "topic": "team"}, [3, 6, 7]),
-        ({"verb": "preference", "kind": "b", "enabled": False}, [3, 5, 6]),
-        ({"verb": "preference", "kind": "*", "enabled": False}, [3]),
-        ({"verb": "preference", "kind": "a", "enabled": True}, [3, 5, 6, 7]),
         ({"verb": "retracted", "ids": [3]}, [5, 6, 7]),
         ({"verb": "expired", "ids": [6]}, [3, 5, 7]),
     ],
