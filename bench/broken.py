@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from belfry import __main__ as command_line
-from belfry import cursor, queries, relay, replay, sse
+from belfry import cursor, queries, relay, replay, sse, tracker
 
 
 def slow_reading() -> None:
@@ -32,13 +32,13 @@ def drop_one_more_poll() -> None:
     With `slow_reading`, or the window is half a millisecond in a hundred and a short run may miss it.
     """
     slow_reading()
-    read = cursor.Tracker.owners
+    read = tracker.Tracker.owners
 
     def owners(self: Any, holders: Iterable[str]) -> None:
         read(self, holders)
         self._gaps[:] = [gap for gap in self._gaps if not gap.condemned]
 
-    cursor.Tracker.owners = owners
+    tracker.Tracker.owners = owners
 
 
 def ignore_gaps() -> None:
@@ -50,7 +50,7 @@ def ignore_gaps() -> None:
         self.head = position
         return True
 
-    cursor.Tracker.see = see
+    tracker.Tracker.see = see
 
 
 def plain_ids_on_replay() -> None:

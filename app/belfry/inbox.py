@@ -10,7 +10,8 @@ import psycopg
 
 from belfry import refusal
 from belfry.auth import Credential
-from belfry.cursor import MAX_POSITION, WIDE_RANGE_IDS, Tracker
+from belfry.cursor import MAX_POSITION
+from belfry.tracker import WIDE_RANGE_IDS, Tracker
 
 Connection = psycopg.AsyncConnection[Any]
 

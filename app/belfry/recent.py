@@ -6,8 +6,9 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
 
-from belfry.cursor import Cursor, Range, Tracker, clip, replayable
+from belfry.cursor import Cursor, Range, clip, replayable
 from belfry.model import Row
+from belfry.tracker import Tracker
 
 MAX_BASE_GAPS = 1000
 

@@ -22,7 +22,7 @@ from belfry.backoff import Backoff
 from belfry.batch import Badge
 from belfry.choices import Choice
 from belfry.config import Config
-from belfry.cursor import Cursor, Plan, Tracker, subtract
+from belfry.cursor import Cursor, subtract
 from belfry.doorbell import Doorbell
 from belfry.hub import Hub, Withheld
 from belfry.listener import Listener
@@ -30,6 +30,7 @@ from belfry.model import Member, Row, State
 from belfry.recent import Recent
 from belfry.replay import Replay
 from belfry.stream import Scope, Stream
+from belfry.tracker import Plan, Tracker
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 
 from belfry import sse
-from belfry.cursor import MAX_POSITION, Plan, Range
+from belfry.cursor import MAX_POSITION, Range
 from belfry.model import Row, Stay
+from belfry.tracker import Plan
 
 Connection = AsyncConnection[Any]
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from belfry.cursor import Cursor, Tracker, after_replayed, clip, parse, replayable, union
+from belfry.cursor import Cursor, after_replayed, clip, parse, replayable, union
+from belfry.tracker import Tracker
 
 RUNS = 3000
 Frame = tuple[int | None, Cursor]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from belfry.cursor import MAX_PROBED_RANGES, WIDE_PROBE_SECONDS, WIDE_RANGE_IDS, Tracker, contains
+from belfry.cursor import contains
+from belfry.tracker import MAX_PROBED_RANGES, WIDE_PROBE_SECONDS, WIDE_RANGE_IDS, Tracker
 
 
 @dataclass

@@ -6,9 +6,10 @@ import random
 
 import pytest
 
-from belfry.cursor import Cursor, Tracker, union
+from belfry.cursor import Cursor, union
 from belfry.model import Row
 from belfry.recent import MAX_BASE_GAPS, Recent
+from belfry.tracker import Tracker
 
 NOW = "2026-11-23 06:00:00+00"
 

@@ -13,8 +13,8 @@ from belfry import database, errors, migrations, queries, rows
 from belfry.backoff import Backoff
 from belfry.commands import common
 from belfry.config import Config
-from belfry.cursor import Tracker
 from belfry.model import Row
+from belfry.tracker import Tracker
 
 POLL_SECONDS = 0.2
 PAGE_ROWS = 500
