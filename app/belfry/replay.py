@@ -88,15 +88,19 @@ class Replay:
             if opening:
                 await stream.send(sse.body(opening))
             assert start.client is not None
-            await self._pages(stream, start.client, seen, everything=start.everything)
+            corrected = await self._pages(stream, start.client, seen, everything=start.everything)
+            if corrected and not closing:
+                badges = await self._patiently(queries.badges, [stream.scope], seen)
+                closing = self._ready(stream, seen, badges.get(stream.scope))
             stream.go_live(closing)
         except Exception:
             log.exception("a replay failed; the client is sent away to resume", extra={"action": "replay_failed"})
             self._hub.end(stream, "rotate")
 
-    async def _pages(self, stream: Stream, client: Cursor, seen: Cursor, *, everything: bool) -> None:
+    async def _pages(self, stream: Stream, client: Cursor, seen: Cursor, *, everything: bool) -> bool:
+        """Write page after page; whether something that the client had passed over or had was judged anew."""
         stays = stream.intervals
-        client = await self._corrected(stream, client)
+        client, corrected = await self._corrected(stream, client)
         after = _lowest_unseen(client) - 1
         while stream.phase is Phase.REPLAYING:
             page = await self._page(stream.recipient, stays, client, seen.head, after)
@@ -108,10 +112,11 @@ class Replay:
             if frames and stream.phase is Phase.REPLAYING:
                 await stream.send(sse.body(b"".join(frames)))
             if len(page.rows) < self._config.page_rows:
-                return
+                break
             after = page.rows[-1].id
+        return corrected
 
-    async def _corrected(self, stream: Stream, client: Cursor) -> Cursor:
+    async def _corrected(self, stream: Stream, client: Cursor) -> tuple[Cursor, bool]:
         """The client's cursor with those rows as gaps that it took for others', or for muted, before it knew better.
 
         What it has and would not have been sent is taken back. That frame goes first, with the client's own cursor: who
@@ -120,13 +125,15 @@ class Replay:
         owed = await self._unsubscribed_then(stream, client)
         turned = attach.turned_late(stream.choices, client), attach.turned_late(stream.kinds, client)
         since = min((at for at in turned if at is not None), default=None)
+        muted: list[int] = []
         if since is not None:
             unmuted, muted = await self._judged_anew(stream, client, since)
             owed += unmuted
             for start in range(0, len(muted), MAX_IDS):
                 taken = {"id": since, "verb": "retracted", "ids": muted[start : start + MAX_IDS]}
                 await stream.send(sse.body(sse.event("change", taken, cursor=str(client))))
-        return Cursor(client.head, union(client.gaps, owed), client.epoch) if owed else client
+        corrected = Cursor(client.head, union(client.gaps, owed), client.epoch) if owed else client
+        return corrected, bool(owed or muted)
 
     async def _unsubscribed_then(self, stream: Stream, client: Cursor) -> list[Range]:
         return [
