@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from belfry import __main__ as command_line
+from belfry import replay, stream
 
 SCHEMA: Mapping[str, LiteralString] = {
     # Settled is whatever id was taken: "mark all read" is then a plain `id <=`, and reads what commits late.
@@ -17,13 +18,12 @@ SCHEMA: Mapping[str, LiteralString] = {
         CREATE OR REPLACE FUNCTION belfry.settle() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$
             UPDATE belfry.settled SET through = greatest(through, belfry.last_position()) RETURNING through $$""",
     # A relay counts all that its snapshot shows, not what its cursor has seen.
-    "counts-of-the-snapshot": """
-        DO $$ BEGIN EXECUTE replace(replace(pg_get_functiondef('belfry.badges'::regproc),
-            'badges.head, gaps)', 'NULL, ''{}'')'), 'LANGUAGE plpgsql', 'LANGUAGE plpgsql'); END $$""",
-    # What is muted counts all the same.
-    "mute-uncounted": """
-        CREATE OR REPLACE FUNCTION belfry.muted(id bigint, kind text, kinds text[], ranges int8multirange[])
-            RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT false $$""",
+    "counts-of-the-snapshot": r"""
+        DO $$ DECLARE present text := pg_get_functiondef('belfry.badges'::regproc);
+        BEGIN
+            ASSERT present ~ 'badges\.head, gaps\)';
+            EXECUTE regexp_replace(present, 'badges\.head, gaps\)', 'NULL, NULL)');
+        END $$""",
 }
 
 
@@ -31,14 +31,42 @@ def nothing() -> None:
     """The fault is in the schema."""
 
 
-RELAY: dict[str, Callable[[], None]] = {}
-FAULTS: tuple[str, ...] = (*SCHEMA, *RELAY)
+def deaf_to_mutes() -> None:
+    """What a recipient has muted is sent all the same."""
+
+    def hears(self: Any, row: Any) -> bool:
+        return True
+
+    stream.Stream.hears = hears
+
+
+def forget_what_is_taken_back() -> None:
+    """Nobody is told what a late choice mutes after all."""
+    judge = replay.Replay._judged_anew  # pyright: ignore[reportPrivateUsage]
+
+    async def unmuted(self: Any, *arguments: Any) -> Any:
+        return (await judge(self, *arguments))[0], []
+
+    replay.Replay._judged_anew = unmuted  # pyright: ignore[reportPrivateUsage]
+
+
+RELAY: Mapping[str, Callable[[], None]] = {
+    "deaf-to-mutes": deaf_to_mutes,
+    "forget-what-is-taken-back": forget_what_is_taken_back,
+}
+SHOWS: Mapping[str, str] = {
+    "plain-watermark": "counts",
+    "counts-of-the-snapshot": "client's counts",
+    "deaf-to-mutes": "client's items",
+    "forget-what-is-taken-back": "client's items",
+}
+"""Each fault, and the comparison in which it must show."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Break it, then run the command line."""
-    if not arguments or arguments[0] not in FAULTS:
-        print(f"usage: python -m bench.inbox_broken {{{','.join(FAULTS)}}} serve …", file=sys.stderr)
+    if not arguments or arguments[0] not in SHOWS:
+        print(f"usage: python -m bench.inbox_broken {{{','.join(SHOWS)}}} serve …", file=sys.stderr)
         return 2
     RELAY.get(arguments[0], nothing)()
     return command_line.main(list(arguments[1:]))

@@ -125,7 +125,7 @@ async def act(options: Options, server: Cluster, dbname: str, ports: Sequence[in
                 client.calm = False
             await asyncio.gather(*(writer.run(each) for writer, each in zip(writers, sessions, strict=True)))
             await checker.checkpoint()
-            if options.broken and checker.faults:
+            if checker.counts[f"fault: {inbox_broken.SHOWS.get(options.broken)}"]:
                 break
         await checker.witnesses(ports)
         await end(following)
