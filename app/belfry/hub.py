@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from belfry import sse
 from belfry.audience import Audience
 from belfry.batch import Badge, Batch, is_counted
-from belfry.choices import NONE, Choice, Choices, Kinds, chosen
+from belfry.choices import NONE, Choice, Choices, Kinds, chosen, turns
 from belfry.model import EVERYONE, Row, Stay
 from belfry.stream import Message, Phase, Scope, Stream
 
@@ -24,6 +24,8 @@ MAX_COUNTED_STREAMS = 500
 NO_BADGES: Mapping[Scope, Badge] = {}
 Withheld = frozenset[tuple[str, int]]
 """Recipients and late notifications for which they have a state already."""
+FOLLOWED = frozenset({"subscribed", "unsubscribed", "preference", "declared"})
+"""Verbs that decide what belongs to a stream from then on."""
 
 
 class Hub:
@@ -113,6 +115,12 @@ class Hub:
                 if len(streams) <= MAX_COUNTED_STREAMS:
                     found |= {stream.scope for stream in streams}
         return found
+
+    def learners(self, row: Row) -> list[Stream]:
+        """The streams to which a row, that came late, tells something new about what is theirs."""
+        if row.verb == "declared":
+            return list(self.streams)
+        return [stream for stream in self.of(row.recipient or "") if _is_news(stream, row)]
 
     async def dispatch(
         self,
@@ -240,3 +248,15 @@ class Hub:
             self.end(stream, "drain", spread_milliseconds=spread, grace_seconds=grace_seconds)
             if not count % YIELD_EVERY:
                 await asyncio.sleep(0)
+
+
+def _is_news(stream: Stream, row: Row) -> bool:
+    """Whether a row about membership or preferences tells the stream what it does not know."""
+    if row.verb == "preference":
+        return row.id not in turns({row.kind or "": stream.choices.get(row.kind or "", ())})
+    topic = row.topic or ""
+    return (
+        row.verb == "subscribed"
+        and stream.allows(topic)
+        and all(stay.since != row.id for stay in stream.stays.get(topic, ()))
+    )

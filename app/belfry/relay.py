@@ -10,60 +10,33 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from belfry import attach, choices, queries, rows, sse
+from belfry import attach, choices, history, queries, ringer, sse
 from belfry.backoff import Backoff
-from belfry.batch import Badge
-from belfry.choices import Choice
 from belfry.config import Config
 from belfry.cursor import Cursor, subtract
 from belfry.doorbell import Doorbell
-from belfry.hub import Hub, Withheld
+from belfry.hub import FOLLOWED, Hub
 from belfry.listener import Listener
-from belfry.model import Member, Row, State
+from belfry.model import Row, State
+from belfry.reading import News, Reader, Snapshot
 from belfry.recent import Recent
 from belfry.replay import Replay
-from belfry.stream import Scope, Stream
+from belfry.stream import Stream
 from belfry.tracker import Plan, Tracker
 
 log = logging.getLogger(__name__)
 
 OWNERS_SECONDS = 0.1
 QUERY_SECONDS = 10.0
-FOLLOWED = frozenset({"subscribed", "unsubscribed", "preference", "declared"})
-"""Verbs that decide what belongs to a stream from then on."""
 ENDED = frozenset({"retracted", "expired", "revised"})
 """Verbs after which a notification's frame is no longer what it was."""
 LEASE = "SET idle_session_timeout = '3s'"
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What one turn has read. The state and the members are there when somebody waits to be let in."""
-
-    found: rows.Found
-    newest: int  # of both tables, when the page was full; else 0
-    state: State | None
-    members: dict[str, Member]
-    news: News
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What the rows of a poll need to be told in full: it is read before any of them is noted as seen."""
-
-    badges: Mapping[Scope, Badge]  # counts of the cursor after this poll
-    withheld: Withheld
-    kinds: Mapping[str, Sequence[Choice]] | None  # read anew when one was declared
-
-
-NO_NEWS = News({}, frozenset(), None)
 
 
 class Relay:
@@ -89,6 +62,7 @@ class Relay:
         self._config = config
         self._pool = relay_pool
         self._replay = replay
+        self._reader = Reader(hub, config.page_rows, self.counts)
         self._recent = Recent(Cursor(0), max_rows=config.recent_rows, max_bytes=config.recent_bytes)
         self._newest: Row | None = None
         self._waiting: dict[Stream, str | None] = {}  # who is to be let in, and the cursor that their client brought
@@ -169,26 +143,14 @@ class Relay:
         """Take up on a connection, or in a new epoch: is this still the history that the cursor tells of?"""
         async with asyncio.timeout(QUERY_SECONDS):
             await connection.execute(LEASE)
-            epoch = await queries.ensure_epoch(connection)
-            state = await queries.state(connection)
-            if self.state is not None and epoch == self.epoch and await self._forked(connection, state):
-                await queries.new_epoch(connection, epoch)
-                state = await queries.state(connection)
+            known = self.state.epoch if self.state else None
+            state = await history.take_up(connection, known, self.tracker.head, self._newest)
             if self.state is None or state.epoch != self.epoch:
                 await self._start_over(connection, state)
         self.state = state
         self.tracker.forget_owners()
         self.bell.mode = state.wake_mode
         self._ticked_at = float("-inf")
-
-    async def _forked(self, connection: queries.Connection, state: State) -> bool:
-        """Whether the database has lost what this relay has seen, and will give those ids again."""
-        if state.last_value < self.tracker.head:
-            return True
-        newest = self._newest
-        if newest is None or newest.id <= state.pruned:
-            return False
-        return await queries.created_at(connection, newest.id) != newest.created_at
 
     async def _start_over(self, connection: queries.Connection, state: State) -> None:
         """Forget head, gaps, owners and recent frames; clients of the old epoch come back and get `reset`."""
@@ -231,7 +193,8 @@ class Relay:
             await self._ask_owners(connection)
             if tick:
                 await self._tick(connection)
-            await self._tend_bell(connection, tick=tick)
+            told, self._told_to_poll = self._told_to_poll, False
+            await ringer.tend(connection, self.bell, self.listener, self._now(), told=told, tick=tick)
 
     def _source(self, *, rung: bool, tick: bool) -> str:
         """What made this turn: the rows that it finds are counted by it. Many by `tick` mean that no bell rings."""
@@ -249,52 +212,12 @@ class Relay:
         before = self.tracker.cursor(self.epoch)
         plan = self.tracker.plan(began, page=self._config.page_rows, everything=self._probe_everything)
         async with asyncio.timeout(QUERY_SECONDS):
-            snapshot = await self._read(connection, plan, arrivals)
+            snapshot = await self._reader.read(connection, plan, self.tracker, arrivals)
         count, fresh = self._see(plan, snapshot)
         self.bell.polled(count, rung=rung, began=began, ended=self._now())
         await self._dispatch(before, fresh, snapshot.news)
         self._let_in(arrivals, plan, snapshot)
         return count
-
-    async def _read(self, connection: queries.Connection, plan: Plan, arrivals: Iterable[Stream]) -> Snapshot:
-        """The poll alone, or, when somebody waits, with all that letting them in needs: one snapshot for both."""
-        self.counts["row_queries"] += 1
-        page = self._config.page_rows
-        recipients = {stream.recipient for stream in arrivals}
-        if not recipients:
-            found, state, members = await rows.poll(connection, plan, page), None, dict[str, Member]()
-        else:
-            await queries.contact(connection, recipients)
-            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            found = await rows.poll(connection, plan, page)
-            state = await queries.state(connection)
-            members = await queries.members(connection, recipients)
-            await connection.execute("COMMIT")
-        newest = await queries.newest(connection) if found.full else 0
-        news = await self._news(connection, found, newest, arrivals)
-        return Snapshot(found, newest, state, members, news)
-
-    async def _news(
-        self, connection: queries.Connection, found: rows.Found, newest: int, arrivals: Iterable[Stream]
-    ) -> News:
-        """Counts for those whom a change of this poll concerns and for who is let in; states of late notifications."""
-        scopes = {stream.scope for stream in arrivals}
-        changes = any(row.verb is not None for row in found.rows)
-        if not scopes and not changes and (not found.rows or found.rows[0].id > self.tracker.head):
-            return NO_NEWS  # what nearly always happens
-        late = [row for row in found.rows if row.verb is None and row.id <= self.tracker.head and self.hub.expects(row)]
-        known = await queries.receipts(connection, [row.id for row in late]) if late else []
-        scopes |= self.hub.concerned(found.rows)
-        scopes |= {stream.scope for recipient, _ in known for stream in self.hub.of(recipient)}
-        after = Tracker(self.tracker.head, self.tracker.gaps)
-        for row in found.rows:
-            after.see(row.id)
-        after.raise_head(newest)
-        self.counts["badge_queries"] += bool(scopes)
-        badges = await queries.badges(connection, list(scopes), after.cursor())
-        declared = any(row.verb == "declared" for row in found.rows)
-        kinds = choices.as_seen(await queries.kinds(connection), after.cursor()) if declared else None
-        return News(badges, frozenset(known), kinds)
 
     def _see(self, plan: Plan, snapshot: Snapshot) -> tuple[int, list[tuple[Row, bytes]]]:
         """Take note of the rows, and bury the gaps that this poll proved dead.
@@ -323,7 +246,7 @@ class Relay:
 
     async def _dispatch(self, before: Cursor, fresh: list[tuple[Row, bytes]], news: News) -> None:
         """Hand the rows to the streams. Who learns late of a stay or a choice is replayed what it is owed by that."""
-        late = {stream for row, _ in fresh if row.id < before.head for stream in self._learners(row)}
+        late = {stream for row, _ in fresh if row.id < before.head for stream in self.hub.learners(row)}
         if news.kinds is not None:
             self.hub.declare(news.kinds)
         if fresh:
@@ -331,13 +254,6 @@ class Relay:
         seen = self.tracker.cursor(self.epoch)
         for stream in late:
             self._replay.rejoin(stream, before, seen, news.badges.get(stream.scope))
-
-    def _learners(self, row: Row) -> Iterable[Stream]:
-        """The streams to which a row, that came late, tells something new about what is theirs."""
-        if row.verb == "declared":
-            return list(self.hub.streams)
-        mine = self.hub.of(row.recipient or "") if row.verb in FOLLOWED else ()
-        return [stream for stream in mine if _is_news(stream, row)]
 
     def _let_in(self, arrivals: Mapping[Stream, str | None], plan: Plan, snapshot: Snapshot) -> None:
         """Register streams, and copy the cursor for them, in one step.
@@ -393,31 +309,6 @@ class Relay:
             await queries.settle(connection, self.tracker.through, self.epoch)
         self.state, self.bell.mode = state, state.wake_mode
 
-    async def _tend_bell(self, connection: queries.Connection, *, tick: bool) -> None:
-        """Wake up under load, fall asleep when it is quiet; never sleep unless a writer would ring."""
-        now = self._now()
-        told, self._told_to_poll = self._told_to_poll, False
-        unwanted = self.bell.mode == "poll" or (self.bell.mode == "auto" and self.bell.overrun(now))
-        unwanted = unwanted or not self.listener.alive(now)
-        if self.bell.armed and unwanted:
-            await self._disarm(connection)
-        elif self.bell.asleep and (told or not await self._may_sleep(connection, tick=tick)):
-            self.bell.wake_up(now)
-        elif self.bell.wants_sleep(now) and self.bell.mode != "poll" and self.listener.alive(now):
-            self.bell.armed = self.bell.armed or await queries.arm(connection)
-            self.bell.may_sleep(self.bell.armed or await queries.would_ring(connection), now)
-
-    async def _may_sleep(self, connection: queries.Connection, *, tick: bool) -> bool:
-        """Whether to go on sleeping: the listener is alive, and, asked with every tick, a writer would still ring."""
-        if not self.listener.alive(self._now()):
-            return False
-        return self.bell.armed or not tick or await queries.would_ring(connection)
-
-    async def _disarm(self, connection: queries.Connection) -> None:
-        self.bell.armed = False
-        self.bell.wake_up(self._now())
-        await queries.disarm(connection)
-
     async def _beat_while_down(self, seconds: float) -> None:
         """Without a database nothing is new: heartbeats go on with the cursor as it is."""
         self.hub.beat(self._now(), sse.id_line(self.tracker.text(self.epoch)))
@@ -426,15 +317,3 @@ class Relay:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def _is_news(stream: Stream, row: Row) -> bool:
-    """Whether a row about membership or preferences tells the stream what it does not know."""
-    if row.verb == "preference":
-        return row.id not in choices.turns({row.kind or "": stream.choices.get(row.kind or "", ())})
-    topic = row.topic or ""
-    return (
-        row.verb == "subscribed"
-        and stream.allows(topic)
-        and all(stay.since != row.id for stay in stream.stays.get(topic, ()))
-    )
