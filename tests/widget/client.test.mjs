@@ -519,7 +519,7 @@ test('a leader in its pauses is not taken for frozen', async (t) => {
   relay.open[0].die();
   await pass(240_000, 1000);
   relay.refuse = () => undefined;
-  await pass(40_000);
+  await relay.quietly(40_000);
   relay.inbox().send();
   relay.publish();
   assert.equal(first.of('notification')[0].leading, true);

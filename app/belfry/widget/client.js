@@ -85,7 +85,7 @@ export const createClient = (options = {}) => {
 
   /** @type {T.Turn} */
   const turn = (now, wait, fault) => {
-    if (now !== 'connecting') refused = now === 'unauthorized';
+    refused = now === 'unauthorized';
     say({ status: now }, wait);
     status = now;
     draw();

@@ -27,6 +27,8 @@ export const streaming = ({ locate, hear, turn }) => {
   let heard = 0;
   let beat = 0; // milliseconds between heartbeats, from `ready` on
   let waiting = false;
+  /** @type {T.Status} */
+  let trouble = 'offline';
 
   const silent = () => Date.now() - heard;
 
@@ -44,13 +46,14 @@ export const streaming = ({ locate, hear, turn }) => {
     waiting = true;
     const wait = pause(attempt++);
     timer = setTimeout(connect, wait);
-    turn(error.status === 401 || error.status === 403 ? 'unauthorized' : 'offline', wait, error);
+    trouble = error.status === 401 || error.status === 403 ? 'unauthorized' : 'offline';
+    turn(trouble, wait, error);
   };
 
   const connect = async () => {
     drop();
     const mine = tries;
-    turn('connecting');
+    turn(attempt ? trouble : 'connecting');
     try {
       const { url, withCredentials } = await locate();
       if (mine === tries) listen(new EventSource(url, { withCredentials }));
@@ -106,6 +109,7 @@ export const streaming = ({ locate, hear, turn }) => {
       connect();
     },
     close() {
+      trouble = 'offline';
       drop();
       clearTimeout(watch);
     },
