@@ -100,7 +100,7 @@ def render(head: int, gaps: Iterable[Range], epoch: str = "") -> str:
     distances.reverse()
     text = _render_distances(distances)
     while len(prefix) + 1 + len(text) > MAX_CURSOR_BYTES:
-        distances = _merge_nearest(distances, len(distances) * 3 // 4)
+        distances = merge_nearest(distances, len(distances) * 3 // 4)
         text = _render_distances(distances)
     return f"{prefix}~{text}"
 
@@ -109,7 +109,7 @@ def _render_distances(distances: Iterable[Range]) -> str:
     return ",".join(str(near) if near == far else f"{near}-{far}" for near, far in distances)
 
 
-def _merge_nearest(ranges: list[Range], keep: int) -> list[Range]:
+def merge_nearest(ranges: list[Range], keep: int) -> list[Range]:
     """Close the narrowest of the spaces between the ranges, so that at most `keep` ranges are left."""
     spaces = sorted(range(1, len(ranges)), key=lambda index: ranges[index][0] - ranges[index - 1][1])
     closed = set(spaces[: max(1, len(ranges) - max(keep, 1))])

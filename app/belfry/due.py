@@ -37,6 +37,10 @@ class Due:
                 await self._forget()
             except (psycopg.Error, TimeoutError) as error:
                 log.warning("what is due could not be delivered: %s", error, extra={"action": "due_failed"})
+            except Exception:
+                log.exception(
+                    "what is due waits for the next tick, after a fault of our own", extra={"action": "due_failed"}
+                )
             if not full:
                 await asyncio.sleep(self._tick_seconds)
 

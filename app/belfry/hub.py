@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from belfry import sse
 from belfry.audience import Audience
@@ -22,6 +23,7 @@ GRACE_SECONDS = 5.0
 YIELD_EVERY = 500
 MAX_COUNTED_STREAMS = 500
 NO_BADGES: Mapping[Scope, Badge] = {}
+NOBODY: frozenset[str] = frozenset()
 Withheld = frozenset[tuple[str, int]]
 """Recipients and late notifications for which they have a state already."""
 FOLLOWED = frozenset({"subscribed", "unsubscribed", "preference", "declared"})
@@ -106,12 +108,16 @@ class Hub:
         """Whether somebody is here to whom the row may belong, unless membership changes just before it."""
         return row.recipient in self._by_recipient if row.recipient is not None else row.topic in self._by_topic
 
+    def recipients(self, row: Row) -> set[str]:
+        """The recipients here to whom a row belongs."""
+        return {stream.recipient for stream in self._audience(row)}
+
     def concerned(self, rows: Iterable[Row]) -> set[Scope]:
         """The scopes whose counts go with the changes among the rows; a change for very many tells none."""
         found: set[Scope] = set()
         for row in rows:
             if is_counted(row):
-                streams = list(self._audience(row))
+                streams = list(islice(self._audience(row), MAX_COUNTED_STREAMS + 1))
                 if len(streams) <= MAX_COUNTED_STREAMS:
                     found |= {stream.scope for stream in streams}
         return found
@@ -137,7 +143,8 @@ class Hub:
         for row, line in rows:
             if row.payload is not None:
                 self._give(batch, row, line, withheld)
-            self._follow(row)
+            if row.verb in FOLLOWED:
+                self._follow(row)
         for stream in skipped:
             batch.shares.pop(stream, None)
         await self._deliver(batch, badges)
@@ -145,11 +152,9 @@ class Hub:
     def _give(self, batch: Batch, row: Row, line: bytes, withheld: Withheld) -> None:
         """Give a row's frame to its streams; who has a state of it already is told only that it is there."""
         frame = line + (row.payload or b"")
-        picky = row.verb is None and (bool(self._choosy) or row.kind in self.kinds)
+        picky = bool(self._choosy) or row.kind in self.kinds
         bit = batch.notification(frame) if row.verb is None else batch.change(frame, counted=is_counted(row))
-        known = (
-            {recipient for recipient, position in withheld if position == row.id} if row.verb is None else set[str]()
-        )
+        known = {recipient for recipient, position in withheld if position == row.id} if withheld else NOBODY
         instead = batch.change(line + sse.delivered(row.id), counted=True) if known else bit
         for stream in self._audience(row):
             if (stream.tenant is None or stream.takes(row)) and (not picky or stream.hears(row)):

@@ -22,7 +22,7 @@ class Row(NamedTuple):
     payload: bytes | None  # the frame from `data:` (or `event:`) on; None: there is nothing to send
     created_at: bytes  # as Postgres sends it: quick, and a timestamp may be infinite, which Python's may not
     expires_at: float | None = None  # Unix seconds
-    kind: str | None = None
+    kind: str | None = None  # of the notification itself, also of one that was revised; or of a preference
     about: int | None = None  # the first notification that a change is about
     enabled: bool | None = None  # of a preference
 

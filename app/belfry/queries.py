@@ -156,10 +156,25 @@ async def badges(connection: Connection, scopes: Sequence[Scope], cursor: Cursor
     return {scopes[place - 1]: Badge(unread, unseen) for place, unread, unseen in await found.fetchall()}
 
 
-async def receipts(connection: Connection, ids: Sequence[int]) -> list[tuple[str, int]]:
-    """Who has a state of which of these notifications already."""
+RECEIPTS: LiteralString = """
+    SELECT s.through, r.recipient, r.notification_id
+    FROM belfry.settled AS s LEFT JOIN belfry.receipt AS r ON r.notification_id = ANY (%s::bigint[])
+"""
+
+
+async def receipts(connection: Connection, ids: Sequence[int]) -> tuple[list[tuple[str, int]], int]:
+    """Who has marked which of these notifications already; and what is settled, above which no watermark stands."""
+    cursor = await connection.execute(RECEIPTS, (list(ids),), prepare=True)
+    found = await cursor.fetchall()
+    return [(recipient, position) for _, recipient, position in found if recipient is not None], found[0][0]
+
+
+async def watermarked(connection: Connection, ids: Sequence[int], recipients: Iterable[str]) -> list[tuple[str, int]]:
+    """Whose watermarks cover which of these notifications."""
     cursor = await connection.execute(
-        "SELECT recipient, notification_id FROM belfry.receipt WHERE notification_id = ANY (%s::bigint[])", (list(ids),)
+        "SELECT i.recipient, late.id FROM belfry.inbox AS i JOIN unnest(%s::bigint[]) AS late (id)"
+        " ON late.id <= greatest(i.read_through, i.seen_through, i.archived_through) WHERE i.recipient = ANY (%s)",
+        (list(ids), list(recipients)),
     )
     return await cursor.fetchall()
 

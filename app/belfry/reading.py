@@ -88,9 +88,19 @@ class Reader:
         )
 
     async def _withheld(self, connection: queries.Connection, late: Iterable[Row]) -> Withheld:
-        """Who has a state of a late notification already: somebody knew it before this relay did."""
-        expected = [row.id for row in late if row.verb is None and self._hub.expects(row)]
-        return frozenset(await queries.receipts(connection, expected)) if expected else frozenset()
+        """Who has a state of a late notification already: somebody knew it before this relay did.
+
+        A watermark covers it only where another relay was ahead of this one and has settled more.
+        """
+        expected = [row for row in late if row.verb is None and self._hub.expects(row)]
+        if not expected:
+            return frozenset()
+        known, through = await queries.receipts(connection, [row.id for row in expected])
+        settled = [row for row in expected if row.id <= through]
+        if settled:
+            recipients = {recipient for row in settled for recipient in self._hub.recipients(row)}
+            known += await queries.watermarked(connection, [row.id for row in settled], recipients)
+        return frozenset(known)
 
 
 def _after(seen: Tracker, found: Iterable[Row], newest: int) -> Tracker:

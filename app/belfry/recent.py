@@ -11,6 +11,8 @@ from belfry.model import Row
 from belfry.tracker import Tracker
 
 MAX_BASE_GAPS = 1000
+ENDED = frozenset({"retracted", "expired"})
+"""Verbs after which nothing of a notification is sent any more."""
 
 
 class Recent:
@@ -18,7 +20,7 @@ class Recent:
 
     def __init__(self, base: Cursor, *, max_rows: int, max_bytes: int) -> None:
         self._base = Tracker(base.head, base.gaps)
-        self._arrived: deque[Row] = deque()
+        self._arrived: deque[int] = deque()
         self._ids: list[int] = []  # ascending
         self._rows: dict[int, Row] = {}
         self._bytes = 0
@@ -26,26 +28,21 @@ class Recent:
         self._max_bytes = max_bytes
 
     def __len__(self) -> int:
-        return len(self._arrived)
+        return len(self._rows)
 
     def add(self, rows: Iterable[Row]) -> None:
         """Keep the rows of a poll; the oldest leave when rows or bytes pass their bound."""
         for row in rows:
-            self._arrived.append(row)
+            self._arrived.append(row.id)
             self._rows[row.id] = row
             if self._ids and row.id < self._ids[-1]:
                 insort(self._ids, row.id)
             else:
                 self._ids.append(row.id)
             self._bytes += len(row.payload or b"")
+            if row.about in self._rows:
+                self._follow(row, row.about)
         self._evict()
-
-    def drop(self, position: int) -> None:
-        """A notification is no longer what it was: whoever has not seen it gets it from the table."""
-        if position in self._rows:
-            self._forget(position)
-            self._arrived = deque(row for row in self._arrived if row.id != position)
-            del self._ids[bisect_left(self._ids, position)]
 
     def rows(self, client: Cursor, seen: Cursor) -> list[Row] | None:
         """The rows that the relay has seen and the client has not, in id order.
@@ -67,13 +64,23 @@ class Recent:
             alive = [gap for gap in base if self._between(gap) or clip(open_gaps, *gap)]
             self._base = Tracker(self._base.head, alive)
 
+    def _follow(self, change: Row, about: int) -> None:
+        """A notification has ended, or is no longer what it was: then the table serves whoever has not seen it."""
+        if change.verb in ENDED:
+            self._bytes -= len(self._rows[about].payload or b"")
+            self._rows[about] = self._rows[about]._replace(payload=None)
+        elif change.verb == "revised":
+            self._forget(about)
+            del self._ids[bisect_left(self._ids, about)]
+
     def _evict(self) -> None:
         """Drop the oldest together, because the list of ids is moved up as a whole."""
         gone: set[int] = set()
         while len(self._arrived) > self._max_rows or self._bytes > self._max_bytes:
-            row = self._arrived.popleft()
-            self._forget(row.id)
-            gone.add(row.id)
+            oldest = self._arrived.popleft()
+            if oldest in self._rows:
+                self._forget(oldest)
+                gone.add(oldest)
         if gone:
             end = bisect_left(self._ids, max(gone) + 1)
             self._ids[:end] = [each for each in self._ids[:end] if each not in gone]

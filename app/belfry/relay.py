@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 
 OWNERS_SECONDS = 0.1
 QUERY_SECONDS = 10.0
-ENDED = frozenset({"retracted", "expired", "revised"})
-"""Verbs after which a notification's frame is no longer what it was."""
 LEASE = "SET idle_session_timeout = '3s'"
 
 
@@ -234,9 +232,6 @@ class Relay:
                 if moving or self.hub.expects(row):
                     fresh.append((row, sse.id_line(self.tracker.text(self.epoch))))
         self._recent.add(new)
-        for row in new:
-            if row.verb in ENDED and row.about is not None:
-                self._recent.drop(row.about)
         if new and (self._newest is None or new[-1].id > self._newest.id):
             self._newest = new[-1]
         for probe, covered in zip(plan.probes, snapshot.found.covered, strict=True):

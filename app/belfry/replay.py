@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 from belfry import attach, choices, queries, rows, sse
 from belfry.batch import Badge
 from belfry.config import Config
-from belfry.cursor import Cursor, Range, after_replayed, union
+from belfry.cursor import Cursor, Range, after_replayed, merge_nearest, union
 from belfry.hub import Hub
 from belfry.model import Member, Row, State, Stay
 from belfry.recent import Recent
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 AT_ONCE_BYTES = 65536
 RETRY_SECONDS = 0.5
 MAX_IDS = 1000  # of a change
+MAX_OWED_RANGES = 200  # about what a cursor can tell on the wire
 
 
 class Replay:
@@ -90,7 +91,7 @@ class Replay:
             assert start.client is not None
             corrected = await self._pages(stream, start.client, seen, everything=start.everything)
             if corrected and not closing:
-                badges = await self._patiently(queries.badges, [stream.scope], seen)
+                badges = await self._patiently(stream, queries.badges, [stream.scope], seen)
                 closing = self._ready(stream, seen, badges.get(stream.scope))
             stream.go_live(closing)
         except Exception:
@@ -103,7 +104,7 @@ class Replay:
         client, corrected = await self._corrected(stream, client)
         after = _lowest_unseen(client) - 1
         while stream.phase is Phase.REPLAYING:
-            page = await self._page(stream.recipient, stays, client, seen.head, after)
+            page = await self._page(stream, stays, client, seen.head, after)
             if page.pruned > after and not everything:
                 client, after = Cursor(page.pruned, (), seen.epoch), page.pruned
                 await stream.send(sse.body(self._reset(attach.Start(client, "pruned"), seen)))
@@ -132,14 +133,15 @@ class Replay:
             for start in range(0, len(muted), MAX_IDS):
                 taken = {"id": since, "verb": "retracted", "ids": muted[start : start + MAX_IDS]}
                 await stream.send(sse.body(sse.event("change", taken, cursor=str(client))))
-        corrected = Cursor(client.head, union(client.gaps, owed), client.epoch) if owed else client
+        few = merge_nearest(list(union(owed)), MAX_OWED_RANGES) if len(owed) > MAX_OWED_RANGES else owed
+        corrected = Cursor(client.head, union(client.gaps, few), client.epoch) if owed else client
         return corrected, bool(owed or muted)
 
     async def _unsubscribed_then(self, stream: Stream, client: Cursor) -> list[Range]:
         return [
             (position, position)
             for topic, stay in attach.joined_late(stream.stays, client)
-            async for position, _ in self._passed(None, [(topic, stay)], stay.since, client.head)
+            async for position, _ in self._passed(stream, None, [(topic, stay)], stay.since, client.head)
         ]
 
     async def _judged_anew(self, stream: Stream, client: Cursor, since: int) -> tuple[list[Range], list[int]]:
@@ -147,7 +149,7 @@ class Replay:
         own, kinds = (choices.Kinds(choices.as_seen(each, client)) for each in (stream.choices, stream.kinds))
         unmuted: list[Range] = []
         muted: list[int] = []
-        async for position, kind in self._passed(stream.recipient, stream.intervals, since, client.head):
+        async for position, kind in self._passed(stream, stream.recipient, stream.intervals, since, client.head):
             then = choices.muted(own, kinds, kind, position)
             now = choices.muted(stream.choices, stream.kinds, kind, position)
             if then and not now:
@@ -157,12 +159,12 @@ class Replay:
         return unmuted, muted
 
     async def _passed(
-        self, recipient: str | None, stays: list[tuple[str, Stay]], after: int, head: int
+        self, stream: Stream, recipient: str | None, stays: list[tuple[str, Stay]], after: int, head: int
     ) -> AsyncGenerator[tuple[int, str]]:
         """The ids and kinds of what was sent above a position, in pages."""
         size = self._config.page_rows
         while True:
-            page = await self._patiently(queries.passed, recipient, stays, after, head, size)
+            page = await self._patiently(stream, queries.passed, recipient, stays, after, head, size)
             for each in page:
                 yield each
             if len(page) < size:
@@ -170,21 +172,22 @@ class Replay:
             after = page[-1][0]
 
     async def _page(
-        self, recipient: str, stays: list[tuple[str, Stay]], client: Cursor, head: int, after: int
+        self, stream: Stream, stays: list[tuple[str, Stay]], client: Cursor, head: int, after: int
     ) -> rows.Page:
         self.counts["row_queries"] += 1
         return await self._patiently(
-            rows.replay, recipient, stays, client.gaps, client.head, head, after, self._config.page_rows
+            stream, rows.replay, stream.recipient, stays, client.gaps, client.head, head, after, self._config.page_rows
         )
 
-    async def _patiently(self, query: Any, *arguments: Any) -> Any:
-        """Run a query; while the database is away, the stream stays open and waits."""
+    async def _patiently(self, stream: Stream, query: Any, *arguments: Any) -> Any:
+        """Run a query; while the database is away, the stream stays open and waits, kept alive by comments."""
         while True:
             try:
-                async with self._pool.connection() as connection:
+                async with self._pool.connection(timeout=self._config.heartbeat_seconds) as connection:
                     return await query(connection, *arguments)
             except psycopg.OperationalError as error:
                 log.warning("a replay waits for the database: %s", error, extra={"action": "replay_waits"})
+                await stream.send(sse.body(sse.COMMENT))
                 await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
 
     # --- frames ----------------------------------------------------------------------------------------------

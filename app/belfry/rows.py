@@ -39,7 +39,9 @@ _CHANGE: LiteralString = f"""
             SELECT frame FROM (SELECT c.id, c.verb, c.ids, c.through, c.topic, c.kind, c.enabled) AS frame)))::text,
             'UTF8')
     END AS payload,
-    timestamptz_send(c.created_at) AS created_at, NULL::float8 AS expires_at, c.kind, c.ids[1] AS about, c.enabled
+    timestamptz_send(c.created_at) AS created_at, NULL::float8 AS expires_at,
+    CASE c.verb WHEN 'revised' THEN (SELECT n.kind FROM belfry.notification AS n WHERE n.id = c.ids[1]) ELSE c.kind
+        END AS kind, c.ids[1] AS about, c.enabled
 """
 
 

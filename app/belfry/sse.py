@@ -16,6 +16,10 @@ HEADERS = (
 )
 
 
+COMMENT = b":\n\n"
+"""Keeps a connection alive; no event, and no cursor."""
+
+
 def notification(json_text: bytes) -> bytes:
     """The part of a notification's frame that all its streams share; the `id:` line goes before it."""
     return b"data: %b\n\n" % json_text

@@ -87,8 +87,10 @@ class Stream:
         return self.tenant is None or row.tenant is None or row.tenant == self.tenant
 
     def hears(self, row: Row) -> bool:
-        """Whether the recipient has not muted the kind of a notification, as of its position."""
-        return row.verb is not None or not muted(self.choices, self.kinds, row.kind or "", row.id)
+        """Whether the recipient has not muted the kind of a notification, as of its position; nor sees it revised."""
+        if row.verb is not None and row.verb != "revised":
+            return True
+        return not muted(self.choices, self.kinds, row.kind or "", row.id if row.verb is None else row.about or row.id)
 
     def wants(self, row: Row) -> bool:
         """Whether a row belongs to this stream: what `Hub.dispatch` finds by its indexes, asked of one stream."""

@@ -100,6 +100,27 @@ async def test_a_replay_waits_for_the_database_and_then_goes_on(
     assert [event.data.get("title") for event in events[:-1]] == [str(number) for number in range(7)]
 
 
+async def test_a_replay_that_waits_for_the_database_keeps_its_connection_alive(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await serve()
+    await belfry.caught_up(await send(await connect(), "at last"))
+    replay, calls = rows.replay, 0
+
+    async def failing(connection: Any, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            await connection.close()
+        return await replay(connection, *arguments)
+
+    monkeypatch.setattr(rows, "replay", failing)
+    client = await belfry.open(cursor="0")
+    assert await client.titles(1) == ["at last"]
+    assert client.body.count(b":\n\n") == 2
+    assert [event.name for event in client.seen] == ["message"]
+
+
 async def test_a_recipient_whose_name_the_database_refuses_does_not_stop_the_relay(serve: Serve, connect: Any):
     belfry = await serve()
     client = await belfry.live()

@@ -256,6 +256,33 @@ async def test_a_late_notification_that_has_a_state_already_is_told_by_a_change_
     assert {**counts(2, 1)}.items() <= frames[1].data.items()
 
 
+async def test_a_late_notification_that_a_watermark_covers_adds_nothing(serve: Serve, connect: Any):
+    belfry = await serve()
+    client, slow, writer = await belfry.live(), await connect(), await connect()
+    async with slow.transaction():
+        late = await send(slow, "late")
+        await send(writer, "on time")
+        assert await client.titles(1) == ["on time"]
+        # As if another relay had read it already, and settled what this one has yet to see.
+        await writer.execute("UPDATE belfry.settled SET through = belfry.last_position()")
+        await call(writer, "mark_all_read", "u1")
+        assert {"verb": "read", **counts(0, 0)}.items() <= (await change(client)).items()
+    assert {"verb": "delivered", "ids": [late], **counts(0, 0)}.items() <= (await change(client)).items()
+
+
+async def test_what_is_muted_is_not_shown_when_it_is_revised(serve: Serve, connect: Any):
+    belfry = await serve()
+    client, writer = await belfry.live(), await connect()
+    await call(writer, "set_preference", "u1", "test", False)
+    assert (await change(client))["verb"] == "preference"
+    muted = await send(writer, "muted")
+    await value(writer, "SELECT belfry.revise(%s, title => 'muted as well')", muted)
+    await value(writer, "SELECT belfry.send('u1', 'other', 'shown')")
+    assert await client.titles(1) == ["shown"]
+    again = await belfry.open(cursor="0")
+    assert "muted as well" not in str(await again.until("ready"))
+
+
 async def test_a_change_for_very_many_tells_no_counts(serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(hub_module, "MAX_COUNTED_STREAMS", 1)
     belfry = await serve()

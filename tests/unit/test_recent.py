@@ -94,3 +94,30 @@ def test_tidying_never_makes_it_answer_wrongly():
     recent.tidy(open_gaps=((4, 4),))
     assert ids(recent.rows(Cursor(head, ((2, 2), (4, 4))), Cursor(head))) == [2]
     assert recent.rows(Cursor(head, ((6, 6),)), Cursor(head)) is None
+
+
+def about(number: int, verb: str, position: int) -> Row:
+    return Row(number, "u1", None, None, verb, b"change", b"", about=position)
+
+
+@pytest.mark.parametrize("verb", ["retracted", "expired"])
+def test_of_what_has_ended_nothing_is_sent_any_more_and_no_query_is_needed_to_know(verb: str):
+    recent = Recent(Cursor(0), max_rows=10, max_bytes=30)
+    recent.add([row(1, 15), row(2, 15)])
+    recent.add([about(3, verb, 1)])
+    found = recent.rows(Cursor(0), Cursor(3))
+    assert found is not None
+    assert [(each.id, each.payload and len(each.payload)) for each in found] == [(1, None), (2, 15), (3, 6)]
+
+
+def test_what_was_revised_is_served_by_the_table_to_who_has_not_seen_it():
+    recent = Recent(Cursor(0), max_rows=3, max_bytes=1000)
+    recent.add([row(1), row(2)])
+    recent.add([about(3, "revised", 1)])
+    assert recent.rows(Cursor(0), Cursor(3)) is None
+    assert ids(recent.rows(Cursor(1), Cursor(3))) == [2, 3]
+    recent.add([row(4), row(5), row(6)])
+    assert ids(recent.rows(Cursor(3), Cursor(6))) == [4, 5, 6]
+    assert recent.rows(Cursor(2), Cursor(6)) is None
+    recent.add([about(7, "revised", 1), about(8, "retracted", 2)])
+    assert ids(recent.rows(Cursor(5), Cursor(8))) == [6, 7, 8]
