@@ -18,7 +18,7 @@ from bench.inbox_facts import Change, Counts, Facts, Listed, Scope, Sent, Window
 from bench.inbox_items import STATES
 from bench.inbox_journal import Intent, Journal, hoards, moment
 from bench.inbox_oracle import Model
-from bench.inbox_writers import KINDS, TAGS, TENANTS
+from bench.inbox_writers import KINDS, SEGMENTS, TAGS, TENANTS
 
 Connection = psycopg.AsyncConnection[Any]
 WAITING: LiteralString = """
@@ -153,13 +153,21 @@ class Checker:
         contacts = dict(await cursor.fetchall())
         facts = Facts(
             [each for each in sent if each], list(journal.steps), changes, dict(journal.retracted),
-            [each for each in journal.revised if each.id > 0], contacts,
+            [each for each in journal.revised if each.id > 0], contacts, await self._members(),
         )  # fmt: skip
         self._overdue_deliveries(sent)
         self._through = max([self._through, *found, *(change.id for change in changes)])
         for each in (journal.intents, journal.steps, journal.retracted, journal.revised):
             each.clear()
         return facts
+
+    async def _members(self) -> dict[str, set[str]]:
+        """Who is in which segment now."""
+        query = "SELECT topic, recipient FROM belfry.subscription WHERE topic LIKE 'segment:%' AND until IS NULL"
+        members: dict[str, set[str]] = {topic: set() for topic in SEGMENTS}
+        for topic, recipient in await (await self.conn.execute(query)).fetchall():
+            members[topic].add(recipient)
+        return members
 
     async def _rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
         cursor = await self.conn.execute(query, (self._through,))

@@ -63,6 +63,7 @@ class Step:
     enabled: bool | None = None
     required: bool = False
     topic: str = ""
+    traits: frozenset[tuple[str, str]] = frozenset()
     tenant: str | None = None
     topics: tuple[str, ...] | None = None
     result: int | None = None
@@ -105,6 +106,7 @@ class Facts:
     retracted: dict[int, float] = field(default_factory=dict[int, float])
     revised: list[Revision] = field(default_factory=list[Revision])
     contacts: Mapping[str, int] = field(default_factory=dict[str, int])
+    members: Mapping[str, set[str]] = field(default_factory=dict[str, set[str]])  # of segments, as the table has them
 
 
 @dataclass(frozen=True, slots=True)

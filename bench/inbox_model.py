@@ -32,7 +32,7 @@ from bench.relay import Relay, running
 NEEDED = (
     "send", "send_many", "publish", "broadcast", "subscribe", "unsubscribe", "set_preference", "declare_kind",
     "mark_read", "mark_unread", "mark_seen", "archive", "unarchive", "mark_all_read", "mark_all_seen", "archive_all",
-    "snooze", "unsnooze", "retract", "revise", "deliver_due", "counts", "list_inbox",
+    "snooze", "unsnooze", "retract", "revise", "deliver_due", "set_traits", "define_segment", "counts", "list_inbox",
 )  # fmt: skip
 
 # What the functions do otherwise when there is much of something, they do then at a handful.

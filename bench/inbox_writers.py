@@ -16,6 +16,7 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from bench.inbox_facts import EVERYONE, Revision, Step, Window
 from bench.inbox_items import shared
@@ -24,6 +25,8 @@ from bench.inbox_journal import Entries, Intent, Journal, hoards, moment
 Connection = psycopg.AsyncConnection[Any]
 TENANTS = ("", "acme", "beta")
 KINDS = ("comment.created", "build.failed", "invoice.due", "digest", "security.alert")
+TRAITS = {"plan": ("free", "pro"), "role": ("admin", "member")}
+SEGMENTS = ("segment:s0", "segment:s1")
 TAGS = ("red", "green", "blue")
 FIELDS: LiteralString = (
     "kind => %(kind)s, title => %(title)s, data => %(data)s, tags => %(tags)s, tenant => %(tenant)s,"
@@ -58,7 +61,7 @@ class Writer:
         self._xid = ""
         table = [(name, weight, work) for name, weight, work in self._table() if name in journal.functions]
         if number == 0 and "declare_kind" in journal.functions:
-            table.append(("declare_kind", 4, self._declare))
+            table += [("declare_kind", 4, self._declare), ("define_segment", 2, self._define)]
         if any(hoards(who) for who in self._own):
             table.append(("send", 3, self._burst))
         self._works = [work for _, _, work in table]
@@ -67,7 +70,7 @@ class Writer:
     def _table(self) -> list[tuple[str, float, Callable[[Connection], Any]]]:
         return [
             ("send", 22, self._send), ("send_many", 2, self._send_many), ("publish", 9, self._publish),
-            ("broadcast", 1, self._broadcast), ("send", 4, self._insert),
+            ("set_traits", 2, self._describe), ("broadcast", 1, self._broadcast), ("send", 4, self._insert),
             ("subscribe", 3, self._membership("subscribe")), ("unsubscribe", 2, self._membership("unsubscribe")),
             ("set_preference", 4, self._prefer),
             ("mark_read", 10, self._by_id("mark_read")), ("mark_unread", 4, self._by_id("mark_unread")),
@@ -169,7 +172,8 @@ class Writer:
         await self._deliver(conn, SEND, [self._intent(self._rng.choice(self.journal.recipients), later=True)])
 
     async def _publish(self, conn: Connection) -> None:
-        await self._deliver(conn, PUBLISH, [self._intent(topic=self._rng.choice(self.journal.topics), later=True)])
+        topic = self._rng.choice([*self.journal.topics, *(SEGMENTS if "segment" in self.journal.functions else ())])
+        await self._deliver(conn, PUBLISH, [self._intent(topic=topic, later=True)])
 
     async def _broadcast(self, conn: Connection) -> None:
         await self._deliver(conn, BROADCAST, [self._intent(topic=EVERYONE)])
@@ -221,7 +225,7 @@ class Writer:
         """Ids that are probably this recipient's, some that are not, some that are nobody's, some twice."""
         recent, rng = self.journal.recent, self._rng
         pool = [*recent[recipient], *list(recent[EVERYONE])[-40:]]
-        for topic in self._member[recipient]:
+        for topic in (*self._member[recipient], *SEGMENTS):
             pool += list(recent[topic])[-40:]
         some = rng.sample(pool, k=min(len(pool), rng.randint(1, 90 if hoards(recipient) else 6)))
         if rng.random() < 0.1:
@@ -275,6 +279,19 @@ class Writer:
         step = Step("declare_kind", "", Window(0, 0), kind=kind, required=required, enabled=enabled)
         arguments = {"kind": kind, "label": kind.title(), "required": required, "enabled": enabled}
         await self._do(conn, step, arguments)
+
+    async def _describe(self, conn: Connection) -> None:
+        traits = frozenset(
+            (name, self._rng.choice(values)) for name, values in TRAITS.items() if self._rng.random() < 0.8
+        )
+        step = Step("set_traits", self._rng.choice(self._own), Window(0, 0), traits=traits)
+        await self._do(conn, step, {"recipient": step.recipient, "traits": Jsonb(dict(traits))})
+
+    async def _define(self, conn: Connection) -> None:
+        name, values = self._rng.choice([*TRAITS.items()])
+        wanted = frozenset({(name, self._rng.choice(values))})
+        step = Step("define_segment", "", Window(0, 0), topic=self._rng.choice(SEGMENTS), traits=wanted)
+        await self._do(conn, step, {"name": step.topic.removeprefix("segment:"), "filter": Jsonb(dict(wanted))})
 
     # --- what becomes of what was sent -----------------------------------------------------------------------
 
