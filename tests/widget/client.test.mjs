@@ -180,6 +180,9 @@ test('while the server refuses, the pauses grow to half a minute and no further'
   await pass(31_000);
   same(made, relay.inbox());
   assert.equal(made.snapshot.status, 'live');
+  relay.open[0].die();
+  await pass(1100);
+  assert.equal(made.snapshot.status, 'live'); // and begin anew when all was well
 });
 
 test('clients that were cut off together do not come back together', async (t) => {
@@ -271,6 +274,18 @@ test('offline and online again: the stream is opened anew without a pause', asyn
   same(made, relay.inbox());
 });
 
+test('looking at a page that waits to connect makes it try at once', async (t) => {
+  const { relay, wake } = page(t);
+  const made = await opened();
+  relay.refuse = (path) => (path === '/v1/stream' ? 503 : undefined);
+  relay.open[0].die();
+  await pass(60_000);
+  relay.refuse = () => undefined;
+  wake('visibilitychange');
+  await settle();
+  assert.equal(made.snapshot.status, 'live');
+});
+
 test('looking at a page whose stream is well opens nothing', async (t) => {
   const { relay, wake } = page(t);
   await opened();
@@ -278,6 +293,22 @@ test('looking at a page whose stream is well opens nothing', async (t) => {
   for (const name of ['visibilitychange', 'focus', 'pageshow']) wake(name);
   await settle();
   assert.equal(relay.requests.length, before);
+});
+
+test('closed while it waits for a ticket or a page, it opens no stream', async (t) => {
+  const { relay } = page(t);
+  const made = await opened();
+  relay.holding = [];
+  relay.open[0].die();
+  made.notifications();
+  await pass(1500);
+  assert.equal(relay.holding.length, 2);
+  assert.equal(made.snapshot.loading, true);
+  made.close();
+  assert.equal(made.snapshot.loading, false);
+  relay.holding.forEach((go) => go());
+  await settle();
+  assert.deepEqual(relay.open, []);
 });
 
 // --- credentials
@@ -327,9 +358,14 @@ test('when the token becomes another person’s, nothing of the first is left', 
   relay.inbox('u2').send({ title: 'for u2' });
   const made = await opened({ token: () => token(sub, { exp: Date.now() / 1000 + 60 }) });
   sub = 'u2';
-  await pass(60_000);
+  await relay.quietly(60_000);
   relay.open[0].die();
-  await pass(3000);
+  relay.refuse = (path) => (path === '/v1/inbox' ? 500 : undefined);
+  await pass(1500);
+  assert.deepEqual([made.snapshot.items, made.snapshot.unread, made.snapshot.recipient], [[], 0, '']);
+  assert.deepEqual(relay.open, []);
+  relay.refuse = () => undefined;
+  await pass(5000);
   assert.deepEqual(made.snapshot.items.map(({ title }) => title), ['for u2']);
   assert.equal(made.snapshot.recipient, 'u2');
   assert.deepEqual(relay.open.map(({ inbox }) => inbox), [relay.inbox('u2')]);
@@ -386,13 +422,14 @@ test('an overloaded server sets the pace', async (t) => {
   const { relay } = page(t);
   const made = await opened();
   const [source] = relay.open;
+  relay.silent = true; // there is no `ready` from it
   for (let i = 0; i < 5; i++) {
     source.event('goodbye', { reason: 'overloaded' });
     source.cut(14_000);
     await pass(14_100, 700);
     assert.deepEqual(relay.open, [source]);
   }
-  assert.equal(made.snapshot.status, 'live');
+  assert.deepEqual(made.of('error'), []);
 });
 
 // --- tabs
@@ -407,10 +444,12 @@ test('twelve tabs have one stream, and the same list and badge', async (t) => {
   relay.publish();
   await settle();
   for (const tab of tabs) same(tab, relay.inbox());
+  const asked = relay.requests.length;
   await tabs[7].markAsRead(1);
   relay.publish();
   await settle();
   for (const tab of tabs) same(tab, relay.inbox());
+  assert.equal(relay.requests.length, asked + 1); // what the leader tells needs no asking
   assert.deepEqual(tabs.map((tab) => tab.of('notification').length), tabs.map(() => 2));
   assert.equal(tabs.filter((tab) => tab.of('notification')[0].leading).length, 1);
 });
@@ -430,6 +469,39 @@ test('when the leading tab goes another takes over, and nothing is lost or told 
     assert.equal(tab.of('notification').length, 2);
     assert.equal(tab.snapshot.status, 'live');
   }
+});
+
+test('a tab that missed what the next leader knows loads the list anew', async (t) => {
+  const { relay } = page(t);
+  const [first, , third] = [await opened(), await opened(), await opened()];
+  const channel = [...globalThis.BroadcastChannel.all][2];
+  const hear = channel.onmessage;
+  channel.onmessage = () => {};
+  relay.inbox().send();
+  relay.publish();
+  await settle();
+  channel.onmessage = hear;
+  first.close();
+  await settle();
+  same(third, relay.inbox());
+});
+
+test('a leader whose stream is quiet keeps the lead', async (t) => {
+  const { relay } = page(t);
+  await opened();
+  await opened();
+  const [source] = relay.open;
+  await relay.quietly(300_000);
+  assert.deepEqual(relay.open, [source]);
+});
+
+test('a leader does not listen to one that does not know yet that it leads no more', async (t) => {
+  page(t);
+  const made = await opened();
+  const other = new BroadcastChannel(NAME);
+  other.postMessage({ me: 1, number: 1, quiet: 1000, message: { status: 'offline' } });
+  await settle();
+  assert.equal(made.snapshot.status, 'live');
 });
 
 test('a tab that comes while the leader cannot connect sees the list, and what comes later', async (t) => {
@@ -617,8 +689,13 @@ test('a mark that the stream does not confirm is seen to by a page', async (t) =
   relay.open[0].catchUp = () => {};
   await made.markAsRead(1);
   assert.equal(made.snapshot.unread, 0);
+  const before = relay.asked('GET /v1/inbox');
   await pass(6000);
+  assert.equal(relay.asked('GET /v1/inbox'), before + 1);
   same(made, relay.inbox());
+  relay.inbox().mark('unread', { ids: [1] });
+  await made.notifications();
+  same(made, relay.inbox()); // the mark does not lie over it any more
 });
 
 test('what stands for a group is marked with all of it', async (t) => {

@@ -49,8 +49,8 @@ export class Relay {
 
   /** Let time pass, with heartbeats. */
   async quietly(milliseconds) {
-    for (let left = milliseconds; left > 0; left -= 10_000) {
-      await pass(Math.min(left, 10_000), 5000);
+    for (let left = milliseconds; left > 0; left -= 15_000) {
+      await pass(Math.min(left, 15_000), 5000);
       for (const stream of this.open) stream.event('heartbeat');
     }
   }

@@ -142,11 +142,11 @@ export const createClient = (options = {}) => {
       if (state.cursor) stream.open(); // else the first page says from where on
     },
     follow: stream.close,
-    hear({ frame, status: now, lead = state.cursor }) {
+    hear({ frame, status: now = status, lead = state.cursor }) {
+      if (lead !== state.cursor) refresh(); // it may not have seen what this tab has, nor told what it has
       if (frame) take(frame);
-      if (now) status = now;
+      status = now;
       draw();
-      if (lead !== state.cursor) refresh();
     },
     greet: () => say({ status }),
     lost: () => refresh(),
