@@ -72,9 +72,10 @@ class Reader:
         self, connection: queries.Connection, found: rows.Found, newest: int, seen: Tracker, scopes: set[Scope]
     ) -> News:
         """Counts for those whom a change concerns and for who is let in; who has a state of a late notification."""
-        changes = any(row.verb is not None for row in found.rows)
+        changes = sum(row.verb is not None for row in found.rows)
         if not scopes and not changes and (not found.rows or found.rows[0].id > seen.head):
             return NO_NEWS  # what nearly always happens
+        self._counts["changes"] += changes
         withheld = await self._withheld(connection, [row for row in found.rows if row.id <= seen.head])
         scopes |= self._hub.concerned(found.rows)
         scopes |= {stream.scope for recipient, _ in withheld for stream in self._hub.of(recipient)}

@@ -78,6 +78,12 @@ async def test_metrics_tell_what_happened(belfry: Belfry, connect: Any):
     assert after["belfry_replays_total none"] == 3
     assert after["belfry_wakes_total"] > 0
     assert after["belfry_listener_connects_total"] == 1
+    assert after["belfry_changes_total"] - before["belfry_changes_total"] == 0
+    await writer.execute("SELECT belfry.mark_read('u1', %s)", ([sent],))
+    await clients[0].until("change")
+    told = await metrics(belfry)
+    assert told["belfry_changes_total"] - after["belfry_changes_total"] == 1
+    assert told["belfry_badge_queries_total"] - after["belfry_badge_queries_total"] == 1
     await belfry.relay.hub.drain(0.5)
     assert (await metrics(belfry))["belfry_streams_ended_total drain"] == 2
 

@@ -57,6 +57,10 @@ class RelayCollector(Collector):
             "Queries for rows: polls and pages of replays",
             relay.counts["row_queries"] + self._replay.counts["row_queries"],
         )
+        yield CounterMetricFamily("belfry_changes", "Changes read by polls", relay.counts["changes"])
+        yield CounterMetricFamily(
+            "belfry_badge_queries", "Queries for counts: at most one a poll", relay.counts["badge_queries"]
+        )
         yield CounterMetricFamily("belfry_wakes", "NOTIFYs that arrived", relay.counts["wakes"])
         yield CounterMetricFamily("belfry_listener_connects", "LISTEN connections made", relay.listener.connects)
         yield from self._labelled()
