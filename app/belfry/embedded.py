@@ -1,7 +1,8 @@
 """An embedded Postgres for development: the binaries of a Python package, started and stopped by us alone.
 
-Whoever holds the lock file owns the server and stops it; others attach. The server listens on a Unix socket in a
-directory that only its own user may enter.
+Whoever holds the lock file owns the server and stops it; others attach, and when the owner ends one of them goes on
+with a server of its own at the same place. The server listens on a Unix socket in a directory that only its own user
+may enter.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.03
+INHERIT_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1
 SOCKET_LOCK = ".s.PGSQL.5432.lock"
 SETTINGS = (
@@ -52,14 +54,18 @@ async def running(directory: Path) -> AsyncGenerator[str]:
     """
     home = embedded_home.find(directory)
     with os.fdopen(home.open("owner.lock"), "a") as lock:
-        if not await _owned(home, lock.fileno()):
-            yield home.url
-            return
-        server = await _taken_over(home) or await _started(home)
+        owning = await _owned(home, lock.fileno())
+        server = await _begun(home) if owning else None
+        heir = None if owning else asyncio.create_task(_inherited(home, lock.fileno()))
         try:
             yield home.url
         finally:
-            await asyncio.shield(_stop(server, home))
+            if heir is not None:
+                heir.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    server = await heir
+            if server is not None:
+                await asyncio.shield(_stop(server, home))
 
 
 async def _owned(home: Home, lock: int) -> bool:
@@ -71,6 +77,15 @@ async def _owned(home: Home, lock: int) -> bool:
             if await _answers(home):
                 return False
             await asyncio.sleep(POLL_SECONDS)
+
+
+async def _inherited(home: Home, lock: int) -> _Server:
+    """Wait until the owner has ended, and begin anew in its place."""
+    while not _locked(lock):  # noqa: ASYNC110 - nobody tells of another process's lock
+        await asyncio.sleep(INHERIT_SECONDS)
+    embedded_home.own(home.sockets, home.account)  # its owner removes what lies elsewhere
+    log.info("goes on with the embedded Postgres of a process that has ended", extra={"action": "embedded_inherited"})
+    return await _begun(home)
 
 
 def _locked(descriptor: int) -> bool:
@@ -90,6 +105,10 @@ class _Server:
 
     pid: int
     alive: Callable[[], bool]
+
+
+async def _begun(home: Home) -> _Server:
+    return await _taken_over(home) or await _started(home)
 
 
 async def _taken_over(home: Home) -> _Server | None:

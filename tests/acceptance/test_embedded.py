@@ -256,6 +256,32 @@ def test_a_second_start_attaches_and_leaves_the_server_to_its_owner(directory: P
         assert not exists(pid)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_who_has_attached_goes_on_when_the_owner_ends(directory: Path, number: signal.Signals) -> None:
+    with owner(directory) as one, owner(directory) as other, owner(directory) as third:
+        write(one.url, 1)
+        first = postmaster(directory)
+        one.end(number)
+        until(lambda: postmaster(directory) not in (first, None) and answers(other.url), SECONDS)
+        write(other.url, 2)
+        assert kept(third.url) == [1, 2]
+        assert other.end() == 0
+        until(lambda: answers(third.url), SECONDS)
+        assert kept(third.url) == [1, 2]
+        pid = postmaster(directory)
+        assert pid
+        assert third.end() == 0
+        assert not exists(pid)
+
+
+def answers(url: str) -> bool:
+    """Whether the server takes connections."""
+    with contextlib.suppress(psycopg.OperationalError):
+        psycopg.connect(url).close()
+        return True
+    return False
+
+
 def test_of_many_that_start_at_once_one_makes_the_data_and_all_are_served(directory: Path) -> None:
     directory.mkdir()
     with owner(directory) as one, owner(directory) as two, owner(directory) as three:
