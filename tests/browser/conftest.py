@@ -1,0 +1,39 @@
+"""The browser's tests: a real Chromium, a whole server as a process, and pages of another origin.
+
+They are synchronous: Playwright's own loop may not run beside that of the other tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from browsing import Pages, chromium
+from playwright.sync_api import Browser, sync_playwright
+from serving import Server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Generator[Browser]:
+    """A Chromium; the tests that need one are skipped where there is none."""
+    path = chromium()
+    if path is None:
+        pytest.skip("needs a Chromium: apt install chromium (or set BELFRY_TEST_CHROMIUM)")
+    with sync_playwright() as playwright:
+        one = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # for whoever is root
+        yield one
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def pages() -> Generator[Pages]:
+    """A site of another origin than the relay's."""
+    with Pages() as site:
+        yield site
+
+
+@pytest.fixture
+def server(database: str, pages: Pages, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+    """A relay, not yet started, that lets the site's pages ask."""
+    with Server(database, tmp_path_factory.mktemp("relay"), cors_origins=pages.origin) as one:
+        yield one
