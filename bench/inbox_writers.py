@@ -319,7 +319,7 @@ class Writer:
 
 
 # A lost race that Postgres resolves by an error: deadlock, serialization, and what is our own rule.
-EXPECTED = ("40P01", "40001", "BF011")
+EXPECTED = ("40P01", "40001", "BF011", "BF012")
 
 
 def narrowed(step: Step) -> dict[str, Any]:

@@ -6,6 +6,7 @@ DECLARE
     gained text[];
     lost text[];
 BEGIN
+    PERFORM belfry.require_read_committed();
     PERFORM belfry.require_argument(
         char_length(define_segment.name) BETWEEN 1 AND 200 AND define_segment.name !~ '[\u0001-\u001F\u007F-\u009F/]',
         'name', 'It is no name of a segment.', 'Give 1 to 200 characters without "/" and control characters.');
@@ -29,7 +30,7 @@ END
 $$;
 COMMENT ON FUNCTION belfry.define_segment(text, jsonb) IS
     'Makes or changes a segment: everyone whose traits contain the filter is subscribed to the topic segment:<name>, now '
-    'and whenever traits change. belfry.publish(''segment:<name>'', …) is one row, as for any topic.';
+    'and whenever traits change. belfry.publish(''segment:<name>'', …) is one row, as for any topic. Under READ COMMITTED alone: BF012.';
 
 CREATE OR REPLACE FUNCTION belfry.define_segment(name text, filter text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''

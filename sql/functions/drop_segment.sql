@@ -5,6 +5,7 @@ DECLARE
     its_topic CONSTANT text := 'segment:' || drop_segment.name;
     lost text[];
 BEGIN
+    PERFORM belfry.require_read_committed();
     PERFORM pg_advisory_xact_lock(1111837766, 4);
     DELETE FROM belfry.segment WHERE segment.name = drop_segment.name;
     IF NOT FOUND THEN

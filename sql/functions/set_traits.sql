@@ -7,6 +7,7 @@ DECLARE
     gained text[];
     lost text[];
 BEGIN
+    PERFORM belfry.require_read_committed();
     PERFORM belfry.require_recipient(set_traits.recipient);
     PERFORM belfry.require_argument(
         jsonb_typeof(set_traits.traits) = 'object', 'traits', 'It is no JSON object.',
@@ -32,4 +33,4 @@ END
 $$;
 COMMENT ON FUNCTION belfry.set_traits(text, jsonb) IS
     'Says what a recipient is, as a JSON object that replaces what was said before; their segments follow at once, live '
-    'streams too.';
+    'streams too. Under READ COMMITTED alone: BF012.';

@@ -19,6 +19,7 @@ DROP FUNCTION belfry.enroll(text[], text[]);
 DROP FUNCTION belfry.end_snoozes(integer);
 DROP FUNCTION belfry.end_expired(integer);
 DROP FUNCTION belfry.drop_segment(text);
+DROP FUNCTION belfry.require_read_committed();
 DROP FUNCTION belfry.dismiss(text[], text[]);
 DROP FUNCTION belfry.deliver_scheduled(integer);
 DROP FUNCTION belfry.deliver_due(integer);

@@ -111,6 +111,25 @@ COMMENT ON FUNCTION belfry.require_kind(text, boolean) IS
     'Internal: true, or raises BF003 unless the text can be the name of a kind; with star also *.';
 --- end ---
 
+--- functions/require_read_committed.sql ---
+CREATE OR REPLACE FUNCTION belfry.require_read_committed() RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'BF012',
+            MESSAGE = 'segments are kept under READ COMMITTED alone',
+            DETAIL = format('This transaction is %s: it may not see a segment, or who has traits, that was committed since '
+                'it began.', upper(current_setting('transaction_isolation'))),
+            HINT = 'Call it in a transaction of its own: BEGIN ISOLATION LEVEL READ COMMITTED.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION belfry.require_read_committed() IS
+    'Internal: raises BF012 where a snapshot of the whole transaction could leave somebody out of a segment for good.';
+--- end ---
+
 --- functions/declare_kind.sql ---
 CREATE OR REPLACE FUNCTION belfry.declare_kind(
     kind text, label text DEFAULT '', required boolean DEFAULT false, enabled boolean DEFAULT true
@@ -158,6 +177,7 @@ DECLARE
     gained text[];
     lost text[];
 BEGIN
+    PERFORM belfry.require_read_committed();
     PERFORM belfry.require_argument(
         char_length(define_segment.name) BETWEEN 1 AND 200 AND define_segment.name !~ '[\u0001-\u001F\u007F-\u009F/]',
         'name', 'It is no name of a segment.', 'Give 1 to 200 characters without "/" and control characters.');
@@ -181,7 +201,7 @@ END
 $$;
 COMMENT ON FUNCTION belfry.define_segment(text, jsonb) IS
     'Makes or changes a segment: everyone whose traits contain the filter is subscribed to the topic segment:<name>, now '
-    'and whenever traits change. belfry.publish(''segment:<name>'', …) is one row, as for any topic.';
+    'and whenever traits change. belfry.publish(''segment:<name>'', …) is one row, as for any topic. Under READ COMMITTED alone: BF012.';
 
 CREATE OR REPLACE FUNCTION belfry.define_segment(name text, filter text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
@@ -375,6 +395,7 @@ DECLARE
     its_topic CONSTANT text := 'segment:' || drop_segment.name;
     lost text[];
 BEGIN
+    PERFORM belfry.require_read_committed();
     PERFORM pg_advisory_xact_lock(1111837766, 4);
     DELETE FROM belfry.segment WHERE segment.name = drop_segment.name;
     IF NOT FOUND THEN
@@ -705,6 +726,7 @@ DECLARE
     gained text[];
     lost text[];
 BEGIN
+    PERFORM belfry.require_read_committed();
     PERFORM belfry.require_recipient(set_traits.recipient);
     PERFORM belfry.require_argument(
         jsonb_typeof(set_traits.traits) = 'object', 'traits', 'It is no JSON object.',
@@ -730,7 +752,7 @@ END
 $$;
 COMMENT ON FUNCTION belfry.set_traits(text, jsonb) IS
     'Says what a recipient is, as a JSON object that replaces what was said before; their segments follow at once, live '
-    'streams too.';
+    'streams too. Under READ COMMITTED alone: BF012.';
 --- end ---
 
 --- functions/subscribe.sql ---
