@@ -65,6 +65,7 @@ class Options:
     seed: int = 1
     broken: str = ""
     low_thresholds: bool = False
+    progress: bool = False
     partial: bool = False  # what the schema does not have yet is left out
     log_directory: Path = Path("/tmp")
 
@@ -125,6 +126,9 @@ async def act(options: Options, server: Cluster, dbname: str, ports: Sequence[in
                 client.calm = False
             await asyncio.gather(*(writer.run(each) for writer, each in zip(writers, sessions, strict=True)))
             await checker.checkpoint()
+            if options.progress:
+                told = f"{place + 1}/{options.checkpoints}: {journal.done:,} operations, {len(checker.faults)} faults"
+                print(told, file=sys.stderr, flush=True)
             if checker.counts[f"fault: {inbox_broken.SHOWS.get(options.broken)}"]:
                 break
         await checker.witnesses(ports)
@@ -234,7 +238,7 @@ def options_from(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]
 def main(arguments: Sequence[str]) -> int:
     """Run, print, and say by the exit code whether all agreed."""
     options, given = options_from(arguments)
-    found = run(options)
+    found = run(replace(options, progress=True))
     result = report.Report("inbox_model")
     result.figures = {
         "operations committed": found.operations,
