@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from belfry import sse
 from belfry.model import Row
-from belfry.stream import Scope, Stream
+from belfry.stream import Message, Scope, Stream
 
 UNCOUNTED = frozenset({"revised", "declared"})
 """Verbs that change no count."""
@@ -24,11 +24,21 @@ class Badge(NamedTuple):
         return Badge(max(0, self.unread - later), max(0, self.unseen - later))
 
 
+class Written(NamedTuple):
+    """The bytes of a share as a message and framed as a chunk, and how many frames they hold."""
+
+    message: Message
+    chunk: bytes
+    frames: int
+
+
 class Batch:
     """Frames in the order of their ids. A stream's share of them is a number with a bit for each."""
 
     def __init__(self) -> None:
         self.shares: dict[Stream, int] = {}
+        self.plain: dict[int, Written] = {}  # what the shares without counts are written
+        self._written: dict[tuple[int, Badge | None], Written] = {}
         self._frames: list[bytes] = []
         self._notifications = 0
         self._counted = 0
@@ -46,19 +56,16 @@ class Batch:
             self._counted |= bit
         return bit
 
-    def give(self, stream: Stream, bit: int) -> None:
-        """A stream gets a frame."""
-        self.shares[stream] = self.shares.get(stream, 0) | bit
-
-    def payloads(self, badges: Mapping[Scope, Badge]) -> Iterator[tuple[Stream, int, bytes]]:
-        """For each stream how many frames it gets, and their bytes; the same share is the same object for all."""
-        joined: dict[tuple[int, Badge | None], bytes] = {}
-        for stream, share in self.shares.items():
-            badge = self._badge(stream, share, badges) if share & self._counted else None
-            key = (share, badge)
-            if key not in joined:
-                joined[key] = self._joined(share, badge)
-            yield stream, share.bit_count(), joined[key]
+    def written(self, stream: Stream, share: int, badges: Mapping[Scope, Badge]) -> Written:
+        """What a stream is written for its share. The same share and counts are the same bytes for all."""
+        badge = self._badge(stream, share, badges) if share & self._counted else None
+        found = self._written.get((share, badge))
+        if found is None:
+            payload = self._joined(share, badge)
+            found = self._written[share, badge] = Written(sse.body(payload), sse.chunk(payload), share.bit_count())
+            if not share & self._counted:
+                self.plain[share] = found
+        return found
 
     def _add(self, frame: bytes) -> int:
         self._frames.append(frame)
@@ -71,13 +78,13 @@ class Batch:
 
     def _joined(self, share: int, badge: Badge | None) -> bytes:
         last = (share & self._counted).bit_length() - 1
-        return b"".join(
-            [
-                sse.with_counts(frame, badge.unread, badge.unseen) if badge and index == last else frame
-                for index, frame in enumerate(self._frames)
-                if share >> index & 1
-            ]
-        )
+        frames: list[bytes] = []
+        while share:
+            index = (share & -share).bit_length() - 1
+            frame = self._frames[index]
+            frames.append(sse.with_counts(frame, badge.unread, badge.unseen) if badge and index == last else frame)
+            share &= share - 1
+        return b"".join(frames)
 
 
 def is_counted(row: Row) -> bool:

@@ -11,9 +11,9 @@ from itertools import islice
 from belfry import sse
 from belfry.audience import Audience
 from belfry.batch import Badge, Batch, is_counted
-from belfry.choices import NONE, Choice, Choices, Kinds, chosen, turns
+from belfry.choices import NONE, Choice, Choices, Kinds, chosen, muted, turns
 from belfry.model import EVERYONE, Row, Stay
-from belfry.stream import Message, Phase, Scope, Stream
+from belfry.stream import SHOWN, Message, Phase, Scope, Stream
 
 __all__ = ["Audience", "Hub", "Phase", "Stream"]
 
@@ -38,7 +38,6 @@ class Hub:
         self.delivered = 0
         self.ended: dict[str, int] = {}
         self.kinds = Kinds()
-        self._choosy: set[Stream] = set()
         self._by_recipient: dict[str, dict[Stream, None]] = {}
         self._by_topic: dict[str, Audience] = {}
         self._retry_milliseconds = retry_milliseconds
@@ -56,7 +55,7 @@ class Hub:
                 for stay in intervals:
                     self._by_topic.setdefault(topic, Audience()).enter(stream, stay)
         stream.kinds = self.kinds
-        self._choose(stream, choices)
+        stream.choices = choices or NONE
 
     def remove(self, stream: Stream) -> None:
         """Forget a stream."""
@@ -69,7 +68,6 @@ class Hub:
         for topic in stream.stays:
             if topic in self._by_topic and not self._by_topic[topic].forget(stream):
                 del self._by_topic[topic]
-        self._choosy.discard(stream)
 
     def declare(self, kinds: Mapping[str, Sequence[Choice]]) -> None:
         """What the operator has declared of kinds. Judged by position, it may come before its row."""
@@ -96,11 +94,6 @@ class Hub:
             if stay.until is None and stay.since < until:
                 stays[index] = ended = Stay(stay.since, until)
                 self._by_topic[topic].leave(stream, ended)
-
-    def _choose(self, stream: Stream, choices: Choices) -> None:
-        if choices:
-            stream.choices = choices
-            self._choosy.add(stream)
 
     # --- dispatch --------------------------------------------------------------------------------------------
 
@@ -152,22 +145,25 @@ class Hub:
     def _give(self, batch: Batch, row: Row, line: bytes, withheld: Withheld) -> None:
         """Give a row's frame to its streams; who has a state of it already is told only that it is there."""
         frame = line + (row.payload or b"")
-        picky = bool(self._choosy) or row.kind in self.kinds
+        audible = row.kind not in self.kinds or self._audible(row)  # to those who chose nothing
         bit = batch.notification(frame) if row.verb is None else batch.change(frame, counted=is_counted(row))
         known = {recipient for recipient, position in withheld if position == row.id} if withheld else NOBODY
         instead = batch.change(line + sse.delivered(row.id), counted=True) if known else bit
+        shares = batch.shares
         for stream in self._audience(row):
-            if (stream.tenant is None or stream.takes(row)) and (not picky or stream.hears(row)):
-                batch.give(stream, instead if stream.recipient in known else bit)
+            if (stream.tenant is None or stream.takes(row)) and (stream.hears(row) if stream.choices else audible):
+                given = instead if known and stream.recipient in known else bit
+                shares[stream] = shares.get(stream, 0) | given
+
+    def _audible(self, row: Row) -> bool:
+        return row.verb not in SHOWN or not muted(NONE, self.kinds, row.kind or "", row.position)
 
     async def _deliver(self, batch: Batch, badges: Mapping[Scope, Badge]) -> None:
         """Write each stream its share; the same bytes are framed once."""
-        framed: dict[int, tuple[Message, bytes]] = {}
-        for count, (stream, frames, payload) in enumerate(batch.payloads(badges), 1):
-            if id(payload) not in framed:
-                framed[id(payload)] = (sse.body(payload), sse.chunk(payload))
+        for count, (stream, share) in enumerate(batch.shares.items(), 1):
+            message, chunk, frames = batch.plain.get(share) or batch.written(stream, share, badges)
             self.delivered += frames
-            self._write(stream, *framed[id(payload)])
+            self._write(stream, message, chunk)
             if not count % YIELD_EVERY:
                 await asyncio.sleep(0)
 
@@ -190,8 +186,7 @@ class Hub:
                 return mine
             return [stream for stream in mine if stream.allows(row.topic)]
         audience = self._by_topic.get(row.topic or "")
-        position = row.id if row.verb is None else row.about or row.id
-        return audience.of(position) if audience is not None else ()
+        return audience.of(row.position) if audience is not None else ()
 
     def _follow(self, row: Row) -> None:
         """Let a row about membership or preferences take effect."""
@@ -201,7 +196,7 @@ class Hub:
             elif row.verb == "unsubscribed":
                 self.leave(stream, row.topic or EVERYONE, row.id)
             elif row.verb == "preference":
-                self._choose(stream, chosen(stream.choices, row.kind or "", row.id, row.enabled))
+                stream.choices = chosen(stream.choices, row.kind or "", row.id, row.enabled)
 
     # --- heartbeats and ends ---------------------------------------------------------------------------------
 

@@ -26,6 +26,11 @@ class Row(NamedTuple):
     about: int | None = None  # the first notification that a change is about
     enabled: bool | None = None  # of a preference
 
+    @property
+    def position(self) -> int:
+        """Where it stands among stays and choices: a change of a notification where that does."""
+        return self.id if self.verb is None or self.about is None else self.about
+
 
 @dataclass(frozen=True, slots=True)
 class Stay:

@@ -20,6 +20,8 @@ from belfry.model import Row, Stay
 
 log = logging.getLogger(__name__)
 
+SHOWN = (None, "revised")
+"""Verbs of what shows a notification's content: the notification itself, and its revision."""
 Message = dict[str, Any]
 Send = Callable[[Any], Awaitable[None]]
 
@@ -88,9 +90,7 @@ class Stream:
 
     def hears(self, row: Row) -> bool:
         """Whether the recipient has not muted the kind of a notification, as of its position; nor sees it revised."""
-        if row.verb is not None and row.verb != "revised":
-            return True
-        return not muted(self.choices, self.kinds, row.kind or "", row.id if row.verb is None else row.about or row.id)
+        return row.verb not in SHOWN or not muted(self.choices, self.kinds, row.kind or "", row.position)
 
     def wants(self, row: Row) -> bool:
         """Whether a row belongs to this stream: what `Hub.dispatch` finds by its indexes, asked of one stream."""
@@ -100,8 +100,7 @@ class Stream:
         if row.recipient is not None:
             mine = row.recipient == self.recipient
             return mine and (row.verb is None or row.topic is None or self.allows(row.topic))
-        position = row.id if row.verb is None else row.about or row.id  # a change belongs to whom its notification does
-        return any(stay.holds(position) for stay in self.stays.get(row.topic or "", ()))
+        return any(stay.holds(row.position) for stay in self.stays.get(row.topic or "", ()))
 
     def write(self, message: Message, chunk: bytes = b"") -> bool:
         """Hand over one body message, framed in `chunk`; False when the stream fell too far behind and must be cut."""

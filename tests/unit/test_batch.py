@@ -78,6 +78,15 @@ async def test_what_is_muted_is_not_shown_when_it_is_revised_either(hub: Hub):  
     assert [stream.wants(row) for row, _ in rows] == [True, False]
 
 
+async def test_a_default_mutes_for_those_who_chose_nothing_and_never_what_is_no_notification(hub: Hub):  # noqa: F811
+    hub.declare({"a": [Choice(1, None, False)]})
+    (_, one), (stream, chose) = live(hub, "u1", {"t": [Stay(0)]}), live(hub, "u2", {"t": [Stay(0)]})
+    stream.choices = {"a": [Choice(2, None, True)]}
+    row, line = note(3, topic="t")
+    await hub.dispatch([(row._replace(kind="a"), line), change(4, "preference", to="u1", kind="a", enabled=False)])
+    assert (one.ids, chose.ids) == ([4], [3])
+
+
 async def test_who_knows_a_late_notification_gets_a_change_with_counts_and_the_others_the_row(hub: Hub):  # noqa: F811
     (_, knows), (_, does_not) = streams = live(hub, "u1", {"t": [Stay(0)]}), live(hub, "u2", {"t": [Stay(0)]})
     badges = {stream.scope: Badge(2, 1) for stream, _ in streams}
@@ -100,10 +109,11 @@ async def test_a_change_for_very_many_concerns_nobodys_counts(hub: Hub, monkeypa
 def test_streams_of_the_same_share_and_counts_are_written_the_same_bytes():
     batch, streams = Batch(), [Stream(name, Socket().send, 100) for name in ("a", "b", "c")]
     bits = batch.notification(b"n"), batch.change(b"c}\n\n", counted=True)
-    for stream in streams:
-        for bit in bits[: 1 if stream.recipient == "c" else 2]:
-            batch.give(stream, bit)
-    badges = {stream.scope: Badge(1, 1) for stream in streams}
-    (_, two, first), (_, _, second), (_, one, third) = batch.payloads(badges)
-    assert first is second
-    assert (two, one, third) == (2, 1, b"n")
+    share = bits[0] | bits[1]
+    badges = {stream.scope: Badge(1, 1) for stream in streams[:2]}
+    one, two = (batch.written(stream, share, badges) for stream in streams[:2])
+    assert one is two
+    assert (one.message["body"], one.frames) == (b'nc,"unread":1,"unseen":1}\n\n', 2)
+    assert batch.written(streams[2], share, badges).message["body"] == b"nc}\n\n", "no counts of its own"
+    assert batch.plain == {}, "a share with counts is never found without asking whose"
+    assert batch.written(streams[2], bits[0], badges) is batch.plain[bits[0]]
