@@ -23,7 +23,7 @@ from dataclasses import replace
 from bench.inbox_facts import EVERYONE, FOREVER, Change, Counts, Facts, Listed, Revision, Scope, Sent, Step, Window
 from bench.inbox_items import ALWAYS, EFFECTS, STATES, Choice, Inbox, Item, Stay, at, listed, shared, unsnooze
 
-ALL = {"mark_all_read": "read", "mark_all_seen": "seen", "archive_all": "archived"}
+ALL = {"mark_all_read": "read", "mark_all_seen": "seen", "archive_all": "archived"}  # each the item's attribute too
 BY_ID = ("mark_read", "mark_unread", "mark_seen", "archive", "unarchive", "snooze", "unsnooze")
 VERBS = {
     "mark_read": "read", "mark_unread": "unread", "mark_seen": "seen", "archive": "archived",
