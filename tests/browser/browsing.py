@@ -63,7 +63,14 @@ class Pages:
 SCRIPT = """<!doctype html><title>A page with a client</title><script type="module">
 import {{ createClient }} from {module};
 const heard = globalThis.heard = [];
-const client = globalThis.client = createClient({options});
+const options = {options};
+globalThis.pendingRequests = 0;
+options.fetch = (...request) => {{
+  globalThis.pendingRequests++;
+  return fetch(...request).finally(() => globalThis.pendingRequests--);
+}};
+if (options.token_call) options.token = () => globalThis[options.token_call]();
+const client = globalThis.client = createClient(options);
 for (const name of ['notification', 'status', 'reset', 'error']) {{
   client.on(name, (event) => heard.push([name, event.item?.id ?? event.message ?? event]));
 }}

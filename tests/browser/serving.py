@@ -76,6 +76,16 @@ class Server:
             self._process = None
             (self._folder / "log").unlink()
 
+    def pause(self) -> None:
+        """Stop it in its tracks: its connections stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     @property
     def log(self) -> str:
         return (self._folder / "log").read_text()

@@ -27,8 +27,8 @@ export const streaming = ({ locate, hear, turn }) => {
   let heard = 0;
   let beat = 0; // milliseconds between heartbeats, from `ready` on
   let waiting = false;
-  /** @type {T.Status} */
-  let trouble = 'offline';
+  /** @type {T.Status | null} */
+  let trouble = null;
 
   const silent = () => Date.now() - heard;
 
@@ -46,14 +46,14 @@ export const streaming = ({ locate, hear, turn }) => {
     waiting = true;
     const wait = pause(attempt++);
     timer = setTimeout(connect, wait);
-    trouble = error.status === 401 || error.status === 403 ? 'unauthorized' : 'offline';
-    turn(trouble, wait, error);
+    if (error) trouble = error.status === 401 || error.status === 403 ? 'unauthorized' : 'offline';
+    turn(trouble || 'connecting', wait, error);
   };
 
   const connect = async () => {
     drop();
     const mine = tries;
-    turn(attempt ? trouble : 'connecting');
+    turn(trouble || 'connecting');
     try {
       const { url, withCredentials } = await locate();
       if (mine === tries) listen(new EventSource(url, { withCredentials }));
@@ -85,15 +85,17 @@ export const streaming = ({ locate, hear, turn }) => {
     const data = JSON.parse(event.data);
     if (name === 'ready') {
       attempt = errors = 0;
+      trouble = null;
       beat = data.heartbeat_seconds * 1000;
     }
     hear({ name, cursor: event.lastEventId, data });
     if (name === 'ready') turn('live');
     if (name !== 'goodbye') return;
     errors = 0;
-    const limited = data.reason === 'limit';
-    if (limited) attempt = Math.max(attempt, LIMITED_ATTEMPT);
-    if (limited || data.reason === 'expired') fail(new Error(`the stream ended: ${data.reason}`));
+    if (data.reason === 'expired') fail(); // a new ticket will do
+    if (data.reason !== 'limit') return;
+    attempt = Math.max(attempt, LIMITED_ATTEMPT);
+    fail(new Error('there are too many streams of this recipient'));
   };
 
   /** By the wall clock, so that it sees that the machine has slept. */
@@ -109,7 +111,7 @@ export const streaming = ({ locate, hear, turn }) => {
       connect();
     },
     close() {
-      trouble = 'offline';
+      trouble = null;
       drop();
       clearTimeout(watch);
     },

@@ -283,7 +283,8 @@ export type Asking = (src: string, token: Token | null | undefined, fetch?: type
 
 // stream.js
 export type Turn = (status: Status, wait?: number, error?: Error) => void;
-export type Fail = (error: Error & { status?: number }) => void;
+/** Without an error: nothing is wrong, it has to be opened anew. */
+export type Fail = (error?: Error & { status?: number }) => void;
 export type Streaming = (owner: {
   /** Where to open it, at the present cursor. */
   locate: () => Promise<{ url: string; withCredentials: boolean }>;
