@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from belfry import replay
 from belfry.cursor import MAX_CURSOR_BYTES, parse
 from streams import (
     Belfry,
@@ -382,6 +383,28 @@ async def test_a_subscribe_in_a_gap_of_the_cursor_brings_what_is_owed_at_attach(
     again = await belfry.open(last_id=client.last_id)
     events = await again.until("ready")
     assert [event.data.get("id") for event in events[:-1]] == [joined, *owed]
+
+
+async def test_past_what_a_cursor_can_tell_all_owed_rows_come_and_only_those_between_them_again(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(replay, "MAX_OWED_RANGES", 2)
+    belfry = await serve(page_rows=3)
+    writer, slow = await connect(), await connect()
+    client = await belfry.live()
+    async with slow.transaction():
+        joined = await subscribe(slow, "u1", "team:7")
+        first = await send(writer, "before them")
+        owed, own = list[int](), list[int]()
+        for number in range(6):
+            owed.append(await publish(writer, "team:7", f"owed {number}"))
+            own.append(await send(writer, "between them"))
+        for position in (first, *own):
+            assert (await client.row())["id"] == position
+    got = [event.data["id"] for event in (await client.until("ready"))[:-1]]
+    assert got == sorted({joined, *owed, *got})
+    assert 0 < len(set(got) & set(own)) < len(own)
+    assert first not in got
 
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "at attach"])
