@@ -272,8 +272,9 @@ class Checker:
     ) -> None:
         wanted = self.model.listing(recipient, now, state, scope, kinds, tags)
         found: list[Listed] = []
+        rows = self.rng.choice((7, 40, 100) if len(wanted) < 300 else (400, 1000))
         parameters: dict[str, Any] = {
-            "recipient": recipient, "state": state, "before": None, "max_rows": self.rng.choice((7, 40, 100) if len(wanted) < 300 else (400, 1000)),
+            "recipient": recipient, "state": state, "before": None, "max_rows": rows,
             "kinds": kinds, "tags": tags, "tenant": scope.tenant, "topics": scope.topics,
         }  # fmt: skip
         while True:
