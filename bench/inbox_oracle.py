@@ -47,6 +47,13 @@ def ordered(facts: Facts, recipient: str, own: set[str]) -> list[Step | Change]:
     return [event for _, event in sorted(events, key=lambda pair: pair[0])]
 
 
+def concerned(inbox: Inbox, step: Step) -> list[Item]:
+    """The items that a call may change."""
+    if step.verb in ALL:
+        return [item for item in inbox.items.values() if not getattr(item, ALL[step.verb])]
+    return [inbox.items[id] for id in set(step.ids) & set(inbox.items)]
+
+
 class Model:
     """All inboxes. `complaints` are what the facts themselves contradict: answers of functions, rows in excess."""
 
@@ -202,9 +209,7 @@ class Model:
 
     def _step(self, inbox: Inbox, step: Step, told: Sequence[Change]) -> None:
         scope = Scope(step.tenant, step.topics)
-        wanted = (
-            inbox.items.values() if step.verb in ALL else [inbox.items[i] for i in set(step.ids) & set(inbox.items)]
-        )
+        wanted = concerned(inbox, step)
         named = {id for change in told for id in change.ids}
         through = max((change.through or 0 for change in told), default=0)
         sure: list[int] = []
