@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
@@ -14,11 +14,11 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from bench.inbox_client import Client
-from bench.inbox_facts import Change, Counts, Facts, Listed, Scope, Sent, Window
+from bench.inbox_facts import Counts, Listed, Scope
+from bench.inbox_gather import Gatherer
 from bench.inbox_items import STATES
-from bench.inbox_journal import Intent, Journal, hoards, moment
+from bench.inbox_journal import KINDS, TAGS, TENANTS, Journal, hoards, moment
 from bench.inbox_oracle import Model
-from bench.inbox_writers import KINDS, SEGMENTS, TAGS, TENANTS
 
 Connection = psycopg.AsyncConnection[Any]
 WAITING: LiteralString = """
@@ -29,16 +29,6 @@ SCHEDULED: LiteralString = "SELECT count(*) FROM belfry.scheduled WHERE deliver_
 WATERMARK: LiteralString = "SELECT greatest(read_through, seen_through) FROM belfry.inbox WHERE recipient = %s"
 HEAD: LiteralString = """
     SELECT greatest((SELECT max(id) FROM belfry.notification), (SELECT max(id) FROM belfry.change), 0)
-"""
-ROWS: LiteralString = """
-    SELECT id, recipient, topic, kind, tenant, tags, group_key, data->>'op',
-        extract(epoch FROM expires_at)::float8, extract(epoch FROM created_at)::float8
-    FROM belfry.notification WHERE id > %s
-"""
-CHANGES: LiteralString = """
-    SELECT id, xmin::text, verb, recipient, topic, coalesce(ids, '{}'), through, kind, enabled,
-        extract(epoch FROM created_at)::float8
-    FROM belfry.change WHERE id > %s ORDER BY id
 """
 LIST: LiteralString = """
     SELECT id, read, seen, archived, snoozed_until, title, group_count, group_ids
@@ -60,16 +50,12 @@ class Checker:
     faults: list[str] = field(default_factory=list[str])
     counts: Counter[str] = field(default_factory=Counter[str])
     longest_sweep_seconds: float = 0.0
-    _through: int = 0
-    _intents: dict[str, tuple[Intent, Window, str]] = field(default_factory=dict[str, tuple[Intent, Window, str]])
-    _pending: dict[str, Intent] = field(default_factory=dict[str, Intent])
-    _fault_counts: Counter[str] = field(default_factory=Counter[str])
+    _gatherer: Gatherer | None = None
 
     def fault(self, what: str, detail: str) -> None:
         """Note a disagreement; the first few of each sort in full."""
-        self._fault_counts[what] += 1
         self.counts[f"fault: {what}"] += 1
-        if self._fault_counts[what] <= 3:
+        if self.counts[f"fault: {what}"] <= 3:
             self.faults.append(f"{what}: {detail}")
 
     async def checkpoint(self) -> None:
@@ -78,7 +64,8 @@ class Checker:
         await self._value("SELECT belfry.settle()")
         head = await self._value(HEAD)
         await self._followed(self.clients, head)
-        self.model.absorb(await self._facts())
+        self._gatherer = self._gatherer or Gatherer(self.conn, self.journal, self.model, self.fault)
+        self.model.absorb(await self._gatherer.facts())
         for complaint in self.model.complaints:
             self.fault("answers", complaint)
         self.model.complaints.clear()
@@ -131,86 +118,6 @@ class Checker:
                 self.fault("behind", f"{behind[0].recipient} stands at {behind[0].last_id!r}, the head is {head}")
                 return
             await asyncio.sleep(0.02)
-
-    # --- facts -----------------------------------------------------------------------------------------------
-
-    async def _facts(self) -> Facts:
-        """What was committed since the checkpoint before; what the table says otherwise is a fault."""
-        journal = self.journal
-        windows: dict[int, list[Window]] = defaultdict(list)
-        for intent, window, xid in journal.intents:
-            self._intents.setdefault(intent.marker + (intent.recipient or ""), (intent, window, xid))
-            windows[intent.id].append(window)
-            if intent.id < 0:
-                self._pending[intent.marker + (intent.recipient or "")] = intent
-        sent = [self._sent(row, windows) for row in await self._rows(ROWS)]
-        found = {each.id for each in sent if each} | self.model.sent.keys()
-        for intent, _, _ in journal.intents:
-            if intent.id > 0 and intent.id not in found:
-                self.fault("lost", f"{intent} was committed and is not in the table")
-        changes = [Change(*row[:5], tuple(row[5]), *row[6:]) for row in await self._rows(CHANGES)]
-        cursor = await self.conn.execute("SELECT * FROM belfry.contact(%s)", (list(self.model.inboxes),))
-        contacts = dict(await cursor.fetchall())
-        facts = Facts(
-            [each for each in sent if each], list(journal.steps), changes, dict(journal.retracted),
-            [each for each in journal.revised if each.id > 0], contacts, await self._members(),
-        )  # fmt: skip
-        self._overdue_deliveries(sent)
-        self._through = max([self._through, *found, *(change.id for change in changes)])
-        for each in (journal.intents, journal.steps, journal.retracted, journal.revised):
-            each.clear()
-        return facts
-
-    async def _members(self) -> dict[str, set[str]]:
-        """Who is in which segment now."""
-        query = "SELECT topic, recipient FROM belfry.subscription WHERE topic LIKE 'segment:%' AND until IS NULL"
-        members: dict[str, set[str]] = {topic: set() for topic in SEGMENTS}
-        for topic, recipient in await (await self.conn.execute(query)).fetchall():
-            members[topic].add(recipient)
-        return members
-
-    async def _rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
-        cursor = await self.conn.execute(query, (self._through,))
-        return await cursor.fetchall()
-
-    def _sent(self, row: tuple[Any, ...], windows: dict[int, list[Window]]) -> Sent | None:
-        """The row as its sender meant it."""
-        id, recipient, topic, _, _, _, _, marker, _, created_at = row
-        name = (marker or "") + (recipient or "")
-        if name not in self._intents:
-            self.fault("never committed", f"{row} is in the table")
-            return None
-        intent, window, xid = self._intents[name]
-        later = intent.id < 0
-        if later:
-            self._delivered(intent, id, created_at, name)
-            window, xid = Window(created_at, time.time()), ""
-        elif windows[id]:
-            window = Window(min(w.opens for w in windows[id]), min(w.closes for w in windows[id]))
-        meant = Sent(
-            id, recipient, topic, window, xid, intent.kind, intent.tenant, intent.tags, intent.group,
-            intent.expires_at, intent.title,
-        )  # fmt: skip
-        stands = (row[3], row[4], row[6])
-        if stands != (meant.kind, meant.tenant, meant.group) or (not later and not intent.dedupe and id != intent.id):
-            self.fault("another row", f"{row} was meant as {intent}")
-        return meant
-
-    def _delivered(self, intent: Intent, id: int, created_at: float, name: str) -> None:
-        """What was sent for later came, and not too early."""
-        if self._pending.pop(name, None) is None or (intent.deliver_at or 0) > created_at + 0.01:
-            self.fault("delivered twice or too early", f"{intent} as {id} at {created_at}")
-        if intent.id in self.journal.retracted:
-            self.fault("delivered although cancelled", f"{intent} as {id}")
-
-    def _overdue_deliveries(self, sent: Sequence[Sent | None]) -> None:
-        """What is pending and due must be cancelled, or another caller's by its dedupe key."""
-        for name, intent in list(self._pending.items()):
-            if intent.id in self.journal.retracted or intent.dedupe:
-                del self._pending[name]
-            elif (intent.deliver_at or 0) < time.time() - 3:
-                self.fault("overdue", f"{intent} was never delivered")
-                del self._pending[name]
 
     # --- the tables ------------------------------------------------------------------------------------------
 

@@ -11,6 +11,12 @@ from typing import Any
 
 from bench.inbox_facts import Revision, Step, Window
 
+TENANTS = ("", "acme", "beta")
+KINDS = ("comment.created", "build.failed", "invoice.due", "digest", "security.alert")
+TRAITS = {"plan": ("free", "pro"), "role": ("admin", "member")}
+SEGMENTS = ("segment:s0", "segment:s1")
+TAGS = ("red", "green", "blue")
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:

@@ -23,9 +23,9 @@ import psycopg
 from bench import inbox_broken, report
 from bench.inbox_checks import Checker
 from bench.inbox_client import Client
-from bench.inbox_journal import Journal
+from bench.inbox_journal import TENANTS, Journal
 from bench.inbox_oracle import Model
-from bench.inbox_writers import TENANTS, Writer
+from bench.inbox_writers import Writer
 from bench.postgres import Cluster, cluster, database
 from bench.relay import Relay, running
 

@@ -20,14 +20,9 @@ from psycopg.types.json import Jsonb
 
 from bench.inbox_facts import EVERYONE, Revision, Step, Window
 from bench.inbox_items import shared
-from bench.inbox_journal import Entries, Intent, Journal, hoards, moment
+from bench.inbox_journal import KINDS, SEGMENTS, TAGS, TENANTS, TRAITS, Entries, Intent, Journal, hoards, moment
 
 Connection = psycopg.AsyncConnection[Any]
-TENANTS = ("", "acme", "beta")
-KINDS = ("comment.created", "build.failed", "invoice.due", "digest", "security.alert")
-TRAITS = {"plan": ("free", "pro"), "role": ("admin", "member")}
-SEGMENTS = ("segment:s0", "segment:s1")
-TAGS = ("red", "green", "blue")
 FIELDS: LiteralString = (
     "kind => %(kind)s, title => %(title)s, data => %(data)s, tags => %(tags)s, tenant => %(tenant)s,"
     " group_key => %(group)s, expires_at => %(expires_at)s"
