@@ -28,7 +28,16 @@ bearer = "{key}"
 expected-statuses = ["2xx", "401", "403", "404", "409", "422"]
 """
 ARGUMENTS = [
-    *("--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--workers", "2"),
+    *(
+        "--checks",
+        "all",
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--max-examples",
+        "10",
+        "--workers",
+        "1",
+    ),  # Python 3.11 cannot parse in two threads
     *("--exclude-path", "/v1/stream"),  # it never ends; test_stream_route.py has it
     *("--continue-on-failure", "--no-color", "--seed", "1"),
 ]
