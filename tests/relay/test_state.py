@@ -185,61 +185,6 @@ async def test_a_narrowed_stream_is_told_the_counts_of_what_it_shows(serve: Serv
     assert await ready(belfry, query=[("topic", "nul \0"), ("tenant", "nul \0")]) == counts(0, 0)
 
 
-async def test_a_muted_kind_makes_no_frame_from_the_change_on_and_no_count(serve: Serve, connect: Any):
-    belfry = await serve()
-    client, writer = await belfry.live(), await connect()
-    await send(writer, "before")
-    assert await client.titles(1) == ["before"]
-    await call(writer, "set_preference", "u1", "test", False)
-    assert {"verb": "preference", "kind": "test", "enabled": False, **counts(1, 1)}.items() <= (
-        await change(client)
-    ).items()
-    muted = await send(writer, "muted")
-    await publish(writer, "*", "muted too")
-    await call(writer, "set_preference", "u1", "test", True)
-    assert {"enabled": True, **counts(1, 1)}.items() <= (await change(client)).items()
-    await send(writer, "after")
-    assert await client.titles(1) == ["after"]
-    again = await belfry.open(cursor="0")
-    events = await again.until("ready")
-    assert [event.data["title"] for event in events if event.name == "message"] == ["before", "after"]
-    assert muted not in [event.data.get("id") for event in events]
-    assert events[-1].data["unread"] == 2
-
-
-async def test_a_kind_that_is_off_reaches_those_who_chose_it_and_a_required_one_everybody(serve: Serve, connect: Any):
-    writer = await connect()
-    await call(writer, "declare_kind", "digest", "Digest", False, False)
-    await call(writer, "set_preference", "u1", "digest", True)
-    belfry = await serve()
-    chose, did_not = await belfry.live("u1"), await belfry.live("u2")
-    await value(writer, "SELECT belfry.broadcast('digest', 'weekly')")
-    await call(writer, "declare_kind", "alarm", "Alarm", True, True)
-    await call(writer, "set_preference", "u2", "*", False)
-    await value(writer, "SELECT belfry.broadcast('alarm', 'fire')")
-    await send(writer, "end", recipient="u1")
-    assert await chose.titles(3) == ["weekly", "fire", "end"]
-    assert (await change(did_not))["kind"] == "*"
-    assert await did_not.titles(1) == ["fire"]
-
-
-async def test_a_choice_held_open_brings_what_was_sent_meanwhile_once(serve: Serve, connect: Any):
-    belfry = await serve()
-    slow, writer = await connect(), await connect()
-    await call(writer, "set_preference", "u1", "test", False)
-    client = await belfry.live()
-    async with slow.transaction():
-        await call(slow, "set_preference", "u1", "test", True)
-        owed = [await send(writer, f"owed {number}") for number in range(3)]
-        last = await value(writer, "SELECT belfry.send('u1', 'other', 'mine')")
-        assert (await client.row())["id"] == last
-    events = await client.until("ready")
-    assert [event.data["id"] for event in events if event.name == "message"] == owed
-    assert events[-1].data["unread"] == 4
-    await send(writer, "after")
-    assert await client.titles(1) == ["after"]
-
-
 async def test_a_late_notification_that_has_a_state_already_is_told_by_a_change_with_exact_counts(
     serve: Serve, connect: Any
 ):
@@ -268,19 +213,6 @@ async def test_a_late_notification_that_a_watermark_covers_adds_nothing(serve: S
         await call(writer, "mark_all_read", "u1")
         assert {"verb": "read", **counts(0, 0)}.items() <= (await change(client)).items()
     assert {"verb": "delivered", "ids": [late], **counts(0, 0)}.items() <= (await change(client)).items()
-
-
-async def test_what_is_muted_is_not_shown_when_it_is_revised(serve: Serve, connect: Any):
-    belfry = await serve()
-    client, writer = await belfry.live(), await connect()
-    await call(writer, "set_preference", "u1", "test", False)
-    assert (await change(client))["verb"] == "preference"
-    muted = await send(writer, "muted")
-    await value(writer, "SELECT belfry.revise(%s, title => 'muted as well')", muted)
-    await value(writer, "SELECT belfry.send('u1', 'other', 'shown')")
-    assert await client.titles(1) == ["shown"]
-    again = await belfry.open(cursor="0")
-    assert "muted as well" not in str(await again.until("ready"))
 
 
 async def test_a_change_for_very_many_tells_no_counts(serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch):
