@@ -24,11 +24,12 @@ def some(dice: random.Random, server: Server) -> list[int]:
 def send(dice: random.Random, server: Server, number: int) -> None:
     """Something new: to them, to their topic, to all, to another, or taken back, or changed."""
     title, kind = f"number {number}", dice.choice(["comment", "deploy"])
+    group = dice.choice([None, None, None, "thread"])
     match dice.randrange(8):
         case 0 | 1 | 2:
-            server.value("SELECT belfry.send('u1', %s, %s)", kind, title)
+            server.value("SELECT belfry.send('u1', %s, %s, group_key => %s)", kind, title, group)
         case 3:
-            server.value("SELECT belfry.publish('team', %s, %s)", kind, title)
+            server.value("SELECT belfry.publish('team', %s, %s, group_key => %s)", kind, title, group)
         case 4:
             server.value("SELECT belfry.broadcast(%s, %s)", kind, title)
         case 5:
@@ -51,7 +52,7 @@ def same(tab: Tab, server: Server) -> None:
     """Return when the device shows what the table says, as far as its list is loaded."""
 
     def difference() -> object:
-        shown, table = tab.shown, server.inbox()
+        shown, table = tab.shown, server.inbox(state=tab.evaluate("client.snapshot.filter.state ?? 'all'"))
         more = tab.evaluate("client.snapshot.more")
         told = (tab.badge, shown, tab.evaluate("client.snapshot.unread"))
         wanted = (server.counts(), table[: len(shown)] if more else table, server.counts()[0])
@@ -64,14 +65,17 @@ def same(tab: Tab, server: Server) -> None:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("seed", [20261123])
+@pytest.mark.parametrize(("seed", "lists"), [(1, ("all", "all")), (2, ("all", "unread"))])
 def test_badge_and_list_of_two_devices_equal_the_servers(
-    browser: Browser, pages: Pages, server: Server, seed: int
+    browser: Browser, pages: Pages, server: Server, seed: int, lists: tuple[str, str]
 ) -> None:
     server.start()
     server.value("SELECT belfry.subscribe('u1', 'team')")
-    contexts = [browser.new_context() for _ in range(2)]
-    tabs = [Tab(context, pages, server, server.token()).until_live() for context in contexts]
+    contexts = [browser.new_context() for _ in lists]
+    tabs = [
+        Tab(context, pages, server, server.token(), filter={"state": state}).until_live()
+        for context, state in zip(contexts, lists, strict=True)
+    ]
     dice = random.Random(seed)
     for number in range(STEPS):
         if dice.random() < 0.5:
@@ -80,6 +84,10 @@ def test_badge_and_list_of_two_devices_equal_the_servers(
             click(dice, server, dice.choice(tabs))
         if not (number + 1) % (STEPS // CHECKS):
             until(lambda: all(not tab.evaluate("pendingRequests") for tab in tabs))
+            for tab in tabs:
+                same(tab, server)
+            for more in range(5):  # and by notifications alone, with no change that tells the counts
+                server.value("SELECT belfry.send('u1', 'comment', %s)", f"{number} and {more}")
             for tab in tabs:
                 same(tab, server)
     assert server.counts() != (0, 0)
