@@ -380,6 +380,43 @@ test('without a token the cookie goes along', async (t) => {
   assert.equal(relay.open[0].withCredentials, true);
 });
 
+test('with the cookie too an outage takes nothing from the list', async (t) => {
+  const { relay } = page(t);
+  relay.cookie = token('u1');
+  relay.inbox().send();
+  const made = await opened({ token: undefined });
+  relay.refuse = () => 503;
+  relay.open[0].die();
+  await pass(60_000);
+  assert.deepEqual([made.snapshot.items.length, made.snapshot.unread, made.snapshot.status], [1, 1, 'offline']);
+  relay.refuse = () => undefined;
+  relay.inbox().send();
+  await pass(31_000);
+  same(made, relay.inbox());
+});
+
+test('with the cookie it goes without a ticket where the relay makes none', async (t) => {
+  const { relay } = page(t);
+  relay.cookie = token('u1');
+  relay.refuse = (path) => (path === '/v1/tickets' ? 501 : undefined);
+  await opened({ token: undefined });
+  assert.equal(relay.open[0].url.searchParams.get('ticket'), '');
+});
+
+test('who is refused from the start is told so, and let in later', async (t) => {
+  const { relay } = page(t);
+  relay.tokens = [];
+  const made = client();
+  made.open();
+  await settle();
+  assert.equal(made.snapshot.status, 'unauthorized');
+  assert.equal(made.snapshot.error.status, 401);
+  relay.tokens = null;
+  await pass(3000);
+  assert.equal(made.snapshot.status, 'live');
+  same(made, relay.inbox());
+});
+
 test('a ticket may come from elsewhere', async (t) => {
   const { relay } = page(t);
   await opened({ ticket: async () => token('u1', { elsewhere: true }) });

@@ -181,7 +181,8 @@ class Source extends EventTarget {
       if (refused) return this.die();
       this.readyState = 1;
       relay.streams = [...relay.streams.filter((each) => each !== this), this];
-      const { sub } = JSON.parse(atob(this.url.searchParams.get('ticket').split('.')[1]));
+      const ticket = this.url.searchParams.get('ticket') || (this.withCredentials && relay.cookie);
+      const { sub } = JSON.parse(atob(ticket.split('.')[1]));
       this.inbox = relay.inbox(sub);
       const cursor = this.lastEventId || this.url.searchParams.get('cursor');
       this.sent = cursor === '' ? this.inbox.frames.length

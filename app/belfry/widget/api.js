@@ -1,12 +1,15 @@
-/** Requests of a recipient, with their token or cookie; tried again where that may help. @import * as T from './types.js' */
+/** @import * as T from './types.js' */
 const TIMEOUT_MS = 15_000;
 const FRESH_MS = 10_000;
 const ATTEMPTS = 3;
 
-/** Milliseconds before another attempt: half to all of 1, 2, 4 … 30 s; the jitter comes after the cap. @type {T.Pause} */
+/** @type {T.Pause} */
 export const pause = (attempt) => Math.min(30_000, 1000 * 2 ** attempt) * (0.5 + Math.random() / 2);
 
-/** The claims of a JWT, unverified; none of what is no JWT. @type {T.Claims} */
+/** @type {T.IsRefusal} */
+export const isRefusal = ({ status }) => status === 401 || status === 403;
+
+/** @type {T.Claims} */
 export const claims = (token) => {
   try {
     return JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')));
@@ -19,7 +22,7 @@ export const claims = (token) => {
 export const asking = (src, token, fetch = globalThis.fetch) => {
   let held = '';
 
-  /** A token that is good as far as it tells itself; none: the cookie. @type {T.Bearer} */
+  /** @type {T.Bearer} */
   const bearer = async (fresh) => {
     if (typeof token !== 'function') return token || '';
     if (fresh || !held || claims(held).exp * 1000 < Date.now() + FRESH_MS) held = await token();
@@ -43,7 +46,7 @@ export const asking = (src, token, fetch = globalThis.fetch) => {
     });
   };
 
-  /** Whatever is asked may be asked again. @type {T.Ask} */
+  /** @type {T.Ask} */
   const ask = async (path, body, method = body ? 'POST' : 'GET') => {
     let fresh = false;
     for (let attempt = 1; ; attempt++) {
@@ -51,11 +54,10 @@ export const asking = (src, token, fetch = globalThis.fetch) => {
         return await once(path, body, method, fresh);
       } catch (/** @type {any} */ error) {
         const { status, wait = 0 } = error;
-        /** @type {boolean} */
-        const renew = status === 401 && !fresh && typeof token === 'function';
+        const renew = !fresh && status === 401 && typeof token === 'function';
         if (attempt >= ATTEMPTS || (status && !renew && ![429, 502, 503, 504].includes(status))) throw error;
-        fresh ||= renew;
-        if (!renew) await new Promise((done) => setTimeout(done, Math.max(wait, pause(attempt - 2))));
+        if (renew) fresh = true;
+        else await new Promise((done) => setTimeout(done, Math.max(wait, pause(attempt - 2))));
       }
     }
   };

@@ -1,5 +1,5 @@
-/** A recipient's inbox in a page: list, counts and marks, live. Elements draw what it says. @import * as T from './types.js' */
-import { asking, claims, pause } from './api.js';
+/** @import * as T from './types.js' */
+import { asking, claims, isRefusal, pause } from './api.js';
 import { initial, reduce, repeats } from './store.js';
 import { streaming } from './stream.js';
 import { sharing } from './tabs.js';
@@ -9,7 +9,7 @@ const UNCONFIRMED_MS = 5000;
 const QUIET_MS = 8000;
 const WAKING = ['online', 'offline', 'visibilitychange', 'pageshow', 'focus'];
 
-/** Make a client; nothing happens before `open()`. @type {T.CreateClient} */
+/** @type {T.CreateClient} */
 export const createClient = (options = {}) => {
   const { filter = {}, limit = 20, share = true } = options;
   const src = (options.src ?? new URL('..', import.meta.url).href).replace(/\/$/, '');
@@ -32,7 +32,7 @@ export const createClient = (options = {}) => {
   let refused = false;
   let replaying = false; // after a reset old ones come again
 
-  // --- events --------------------------------------------------------------------------------------------------
+  // --- events
 
   /** @type {T.Emit} */
   const emit = (name, event) => listeners[name]?.forEach((listener) => {
@@ -61,7 +61,7 @@ export const createClient = (options = {}) => {
     emit('snapshot', now);
   };
 
-  /** Once, after a while; not again while it is awaited. @type {T.Later} */
+  /** @type {T.Later} */
   const later = (name, milliseconds, run) => {
     if (!opened || timers.has(name)) return;
     timers.set(name, setTimeout(() => {
@@ -70,7 +70,7 @@ export const createClient = (options = {}) => {
     }, milliseconds));
   };
 
-  /** Let an event happen, and see to what only the server can tell then. @type {T.Dispatch} */
+  /** @type {T.Dispatch} */
   const dispatch = (event) => {
     state = reduce(state, event);
     draw();
@@ -78,7 +78,7 @@ export const createClient = (options = {}) => {
     if (state.owed) later('owed', 1000 + 4000 * Math.random(), () => state.owed && refresh());
   };
 
-  // --- one stream for all tabs ---------------------------------------------------------------------------------
+  // --- one stream for all tabs
 
   /** @type {T.Say} */
   const say = (message, wait = 0) => tabs?.say(message, Math.max(wait, 2 * beat) + QUIET_MS);
@@ -106,11 +106,14 @@ export const createClient = (options = {}) => {
     else if (news && !replaying) emit('notification', { item: data, leading: !!tabs?.leading() });
   };
 
-  const ticket = async () => options.ticket?.() ?? (await ask('/v1/tickets', {})).ticket;
+  /** With the cookie it goes without, where there are none. @returns {Promise<string>} */
+  const ticket = async () => options.ticket?.() ?? ask('/v1/tickets', {}).then((answer) => answer.ticket, (fault) => {
+    if (options.token || fault.status !== 501) throw fault;
+    return '';
+  });
 
-  /** Whose inbox this is, and how narrowed: those share a stream. Empty where that cannot be known. */
   const identity = async () => {
-    const { sub, tenant, topics } = claims(await bearer() || await ticket().catch(() => ''));
+    const { sub, tenant, topics } = claims(await bearer() || await ticket());
     return sub ? JSON.stringify([sub, tenant, topics]) : '';
   };
 
@@ -122,12 +125,8 @@ export const createClient = (options = {}) => {
         restart();
         throw new Error('the credential is another person’s now');
       }
-      const withCredentials = !options.token;
-      const given = await ticket().catch((/** @type {any} */ fault) => {
-        if (!withCredentials || fault.status !== 501) throw fault; // with the cookie it goes without
-      });
-      const query = new URLSearchParams({ cursor: state.cursor, ...(given && { ticket: given }) });
-      return { url: `${src}/v1/stream?${query}`, withCredentials };
+      const query = new URLSearchParams({ cursor: state.cursor, ticket: await ticket() });
+      return { url: `${src}/v1/stream?${query}`, withCredentials: !options.token };
     },
     hear(frame) {
       say({ frame });
@@ -152,9 +151,8 @@ export const createClient = (options = {}) => {
     lost: () => refresh(),
   });
 
-  // --- opening and closing -------------------------------------------------------------------------------------
+  // --- opening and closing
 
-  /** Join the tabs of whoever the credential names, and load the list; again until that works. */
   const start = async () => {
     const mine = opened;
     try {
@@ -200,19 +198,19 @@ export const createClient = (options = {}) => {
     timers.clear();
   };
 
-  /** Nothing of one person may be left when another comes. */
   const restart = () => {
     stop();
     state = initial(state.filter);
     open();
   };
 
-  // --- reading -------------------------------------------------------------------------------------------------
+  // --- reading
 
   /** @type {T.Failed} */
   const failed = (fault) => {
     loading = false;
     error = fault;
+    if (status === 'connecting') status = isRefusal(fault) ? 'unauthorized' : 'offline';
     draw();
     emit('error', fault);
   };
@@ -227,7 +225,7 @@ export const createClient = (options = {}) => {
     return ask(`/v1/inbox?${query}`);
   };
 
-  /** Do it while nothing else is loaded after it. @type {T.Loading} */
+  /** @type {T.Loading} */
   const load = async (get) => {
     const mine = ++asked;
     loading = true;
@@ -248,7 +246,6 @@ export const createClient = (options = {}) => {
     return snapshot;
   };
 
-  /** What is shown anew, as far as it was loaded. */
   const reload = () => load(async (current) => {
     const settled = state.marks.filter((mark) => mark.settled).map((mark) => mark.key);
     const wanted = Math.max(state.known.items.length, limit);
@@ -261,18 +258,17 @@ export const createClient = (options = {}) => {
     return { type: 'page', ...whole, settled };
   });
 
-  /** The same, until it works. */
   const refresh = () => {
     const mine = opened;
     reload().catch(() => mine === opened && later('refresh', pause(failures++), refresh));
   };
 
-  // --- marking -------------------------------------------------------------------------------------------------
+  // --- marking
 
   /** @type {(key: number) => boolean} */
   const pending = (key) => state.marks.some((mark) => mark.key === key);
 
-  /** Show it at once; take it back when the server refuses. @type {T.Marking} */
+  /** @type {T.Marking} */
   const mark = async (verb, path, ids, time) => {
     const key = ++keys;
     const until = time && new Date(time).toISOString();

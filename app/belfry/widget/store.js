@@ -1,12 +1,4 @@
-/**
- * What a browser knows of one inbox. Pure: `reduce(state, event)` is the next state.
- *
- * What the server said (`known`) is kept apart from the optimistic marks over it. Counts are exact from frames alone:
- * absolute where a frame or a page carries them, one more for each notification after it. A page may be older or newer
- * than the stream: what its cursor does not cover is played over it again, what it covers is no news when it comes.
- *
- * @import * as T from './types.js'
- */
+/** What a browser knows of one inbox; pure. types.d.ts explains. @import * as T from './types.js' */
 const LOG_FRAMES = 1000;
 const GROUP_IDS = 100;
 const RETURNING = ['unarchived', 'unsnoozed', 'delivered'];
@@ -65,7 +57,7 @@ const asked = (state, event) => {
   }
 };
 
-// --- cursors: `1042~3,8-9` has gaps, as distances below its head ---------------------------------------------
+// --- cursors: `1042~3,8-9` has gaps, as distances below its head
 
 /** @type {(cursor: string) => number} */
 const head = (cursor) => Number(/(\d+)(~|$)/.exec(cursor)?.[1] ?? 0);
@@ -79,9 +71,9 @@ export const covers = (cursor, id) => {
   });
 };
 
-// --- frames --------------------------------------------------------------------------------------------------
+// --- frames
 
-/** Whether that notification or change was here before. @type {T.Repeats} */
+/** @type {T.Repeats} */
 export const repeats = ({ log }, { data }) => log.some((each) => each.data.id === data.id);
 
 /** @type {T.Step} */
@@ -96,7 +88,7 @@ const framed = (before, frame) => {
   return applied({ ...state, log, marks: marks.length < state.marks.length ? marks : state.marks }, frame);
 };
 
-/** Play what a cursor does not cover over a state; changes alone over an older page. @type {T.Again} */
+/** @type {T.Again} */
 const again = (cursor, state, older) => state.log
   .filter(({ name, data }) => !covers(cursor, data.id) && !(older && name === 'message')).reduce(applied, state);
 
@@ -112,13 +104,13 @@ const applied = (state, { name, data }) => {
   return { ...next, known: { ...next.known, unread: unread + 1, unseen: unseen + 1 } };
 };
 
-/** The counts of a frame hold at its place in the stream: what follows is not in them. @type {T.Told} */
+/** @type {T.Told} */
 const told = ({ known }, { unread, unseen }) =>
   unread == null || unseen == null ? {} : { known: { ...known, unread, unseen }, counted: '', owed: false };
 
-// --- the list ------------------------------------------------------------------------------------------------
+// --- the list
 
-/** What `belfry.fits` says. @type {T.Fits} */
+/** As `belfry.fits`. @type {T.Fits} */
 const fits = (item, { state = 'all' }) =>
   state === 'archived' ? item.archived
     : !item.archived && (state === 'snoozed') === !!item.snoozed_until && (
@@ -128,7 +120,7 @@ const fits = (item, { state = 'all' }) =>
 /** @type {T.Sorted} */
 const sorted = (items) => items.sort((a, b) => b.id - a.id);
 
-/** The items with a new notification in its place, if it has one in what is loaded. @type {T.Inserted} */
+/** @type {T.Inserted} */
 const inserted = ({ known: { items }, filter, next }, notification) => {
   const { id, kind, tags, group_key, topic } = notification;
   /** @type {T.Item} */
@@ -148,7 +140,7 @@ const inserted = ({ known: { items }, filter, next }, notification) => {
   return sorted([...items.filter((each) => each !== twin), item]);
 };
 
-/** Which ids it is about. @type {T.About} */
+/** @type {T.About} */
 const about = ({ ids, through }) => {
   const some = new Set(ids);
   return (id) => some.has(id) || (through != null && id <= through);
@@ -168,7 +160,7 @@ const changed = (state, change) => {
   return { ...state, known: { ...state.known, items }, stale: state.stale || unsure(state, change, hit, !!over) };
 };
 
-/** Whether only a page can tell what is in the list after a change. @type {T.Unsure} */
+/** @type {T.Unsure} */
 const unsure = ({ known: { items }, next, filter }, { verb, id, ids = [], through }, hit, over) => {
   const { state = 'all', tags } = filter;
   if (verb === 'preference') return items.some((item) => item.id > id);
@@ -183,16 +175,16 @@ const unsure = ({ known: { items }, next, filter }, { verb, id, ids = [], throug
     ids.some((one) => !(next && one < next) && items.every(({ group_ids }) => !group_ids.includes(one)));
 };
 
-// --- optimistic marks ----------------------------------------------------------------------------------------
+// --- optimistic marks
 
-/** Whether a change is what a mark has asked for. @type {T.Confirms} */
+/** @type {T.Confirms} */
 const confirms = (mark, { verb, ids, through }) =>
   verb === mark.verb && (!mark.ids || through != null || mark.ids.some((id) => ids?.includes(id)));
 
-/** How many count. @type {T.Sum} */
+/** @type {T.Sum} */
 const sum = (items, flag) => items.filter((item) => fits(item, {}) && !item[flag]).length;
 
-/** What the page shows of a state. @type {T.Shown} */
+/** @type {T.Shown} */
 const shown = (state) => {
   const { known, marks, filter } = state;
   const over = marks.reduce((items, mark) => {

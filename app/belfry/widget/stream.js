@@ -1,17 +1,9 @@
-/**
- * One EventSource that survives: what the browser gives up, or does not notice, is opened anew.
- *
- * A browser reconnects by itself when a stream ends, after the pause that the server chose: that is left to it. It
- * gives up after any answer but 200, tries a dead server at one pace for ever, and never notices a connection that is
- * open at this end alone: those are ours.
- *
- * @import * as T from './types.js'
- */
-import { pause } from './api.js';
+/** @import * as T from './types.js' */
+import { isRefusal, pause } from './api.js';
 
 const CHECK_MS = 5000;
 const OPENING_MS = 30_000;
-const LIMITED_ATTEMPT = 5; // another stream of ours took the place: do not take it back at once
+const LIMITED_ATTEMPT = 5;
 
 /** @type {T.Streaming} */
 export const streaming = ({ locate, hear, turn }) => {
@@ -40,13 +32,13 @@ export const streaming = ({ locate, hear, turn }) => {
     clearTimeout(timer);
   };
 
-  /** Try again, later each time. @type {T.Fail} */
+  /** @type {T.Fail} */
   const fail = (error) => {
     drop();
     waiting = true;
     const wait = pause(attempt++);
     timer = setTimeout(connect, wait);
-    if (error) trouble = error.status === 401 || error.status === 403 ? 'unauthorized' : 'offline';
+    if (error) trouble = isRefusal(error) ? 'unauthorized' : 'offline';
     turn(trouble || 'connecting', wait, error);
   };
 
@@ -94,11 +86,11 @@ export const streaming = ({ locate, hear, turn }) => {
     errors = 0;
     if (data.reason === 'expired') fail(); // a new ticket will do
     if (data.reason !== 'limit') return;
-    attempt = Math.max(attempt, LIMITED_ATTEMPT);
+    attempt = Math.max(attempt, LIMITED_ATTEMPT); // do not take the place back at once
     fail(new Error('there are too many streams of this recipient'));
   };
 
-  /** By the wall clock, so that it sees that the machine has slept. */
+  // By the wall clock, which tells that the machine has slept.
   const look = () => {
     if (source && silent() > (beat ? beat * 2 + CHECK_MS : OPENING_MS)) fail(new Error('the stream fell silent'));
     watch = setTimeout(look, CHECK_MS);

@@ -1,11 +1,4 @@
-/**
- * The tabs of an origin that show one inbox: one leads, holds the stream, and tells the others what it hears.
- *
- * Who has the lock leads; the browser passes it on when that tab goes. A leader may also be frozen: then a tab that
- * somebody looks at takes the lock away. What is said is numbered, so a tab that missed something is told by `lost`.
- *
- * @import * as T from './types.js'
- */
+/** @import * as T from './types.js' */
 const CHECK_MS = 5000;
 
 /** @type {T.Sharing} */
@@ -16,7 +9,7 @@ export const sharing = (name, { lead, follow, hear, greet, lost }) => {
   let leading = false;
   let left = false;
   let said = 0;
-  let leader = 0; // who was heard last, up to which number, and how long they may be silent
+  let leader = 0; // and what it said last, and how long it may be silent
   let number = 0;
   let until = 0;
   let release = () => {};
@@ -84,13 +77,11 @@ export const sharing = (name, { lead, follow, hear, greet, lost }) => {
       channel?.close();
     },
     say: (message, quiet) => channel?.postMessage({ me, number: ++said, quiet, message }),
-    /** Let another lead, if there is one. */
     pass() {
       if (!leading || !channel) return;
       end();
       request();
     },
-    /** The page woke up: is there still one who leads? */
     poke() {
       until = Math.min(until, Date.now() + CHECK_MS);
       hello();

@@ -250,30 +250,48 @@ export type Event =
   | { type: 'settle' | 'undo'; key: number }
   | (Frame & { type: 'frame' });
 
-// store.js
+// store.js: what a browser knows of one inbox. Pure: `reduce(state, event)` is the next state.
+//
+// What the server said (`known`) is kept apart from the optimistic marks over it. Counts are exact from frames alone:
+// absolute where a frame or a page carries them, one more for each notification after it. A page may be older or newer
+// than the stream: what its cursor does not cover is played over it again, what it covers is no news when it comes.
 export type Flags = { [verb: string]: Partial<Item> };
 export type Initial = (filter?: Filter) => State;
 export type Reduce = (state: State, event: Event) => State;
 export type Asked = (state: State, event: Exclude<Event, { type: 'frame' }>) => State;
 export type Step = (state: State, frame: Frame) => State;
+/** Play what a cursor does not cover over a state; over an older page changes alone. */
 export type Again = (cursor: string, state: State, older?: boolean) => State;
+/** Whether that notification or change was here before. */
 export type Repeats = (state: State, frame: Frame) => boolean;
+/** The counts of a frame. They hold at its place in the stream: what follows is not in them. */
 export type Told = (state: State, counts: { unread?: number; unseen?: number }) => Partial<State>;
 export type Fits = (item: Item, filter: Filter) => boolean;
 export type Sorted = (items: Item[]) => Item[];
+/** The items with a new notification in its place, if it has one in what is loaded. */
 export type Inserted = (state: State, notification: Notification) => Item[];
 export type Hit = (id: number) => boolean;
+/** Which ids something is about. */
 export type About = (what: { ids?: readonly number[] | null; through?: number }) => Hit;
 export type Follow = (state: State, change: Change) => State;
+/** Whether only a page can tell what is in the list after a change. */
 export type Unsure = (state: State, change: Change, hit: Hit, over: boolean) => boolean;
+/** Whether a change is what a mark has asked for. */
 export type Confirms = (mark: Pending, change: Change) => boolean;
+/** How many count. */
 export type Sum = (items: Item[], flag: 'read' | 'seen') => number;
+/** With what the page shows of it. */
 export type Shown = (state: State) => State;
 export type Count = (name: 'unread' | 'unseen', flag: 'read' | 'seen') => number;
 
-// api.js
+// api.js: requests of a recipient, with their token or cookie. Whatever is asked may be asked again, and is where that may help.
+/** Milliseconds before another attempt: half to all of 1, 2, 4 … 30 s; the jitter comes after the cap. */
 export type Pause = (attempt: number) => number;
+/** Whether a credential was refused. */
+export type IsRefusal = (error: { status?: number }) => boolean;
+/** The claims of a JWT, unverified; none of what is no JWT. */
 export type Claims = (token: string) => { [name: string]: any };
+/** A token that is good as far as it tells itself; empty: the cookie. */
 export type Bearer = (fresh?: boolean) => Promise<string>;
 export type Ask = (path: string, body?: object, method?: string, fresh?: boolean) => Promise<any>;
 export type Asking = (src: string, token: Token | null | undefined, fetch?: typeof globalThis.fetch) => {
@@ -281,7 +299,11 @@ export type Asking = (src: string, token: Token | null | undefined, fetch?: type
   bearer: Bearer;
 };
 
-// stream.js
+// stream.js: one EventSource that survives; what the browser gives up, or does not notice, is opened anew.
+//
+// A browser reconnects by itself when a stream ends, after the pause that the server chose: that is left to it. It gives
+// up after any answer but 200, tries a dead server at one pace for ever, and never notices a connection that is open at
+// this end alone: those are ours.
 export type Turn = (status: Status, wait?: number, error?: Error) => void;
 /** Without an error: nothing is wrong, it has to be opened anew. */
 export type Fail = (error?: Error & { status?: number }) => void;
@@ -297,7 +319,10 @@ export type Streaming = (owner: {
   poke(force?: boolean): void;
 };
 
-// tabs.js
+// tabs.js: of the tabs of an origin that show one inbox one leads, holds the stream, and tells the others what it hears.
+//
+// Who has the lock leads; the browser passes it on when that tab goes. A leader may also be frozen: then a tab that
+// somebody looks at takes the lock away. What is said is numbered, so a tab that missed something is told by `lost`.
 /** What the leading tab says: a frame, how it stands, or that it leads now, from which cursor on. */
 export interface Message {
   frame?: Frame;
@@ -311,7 +336,9 @@ export interface Tabs {
   leave(): void;
   /** Tell the others, and for how many milliseconds they may hear nothing then. */
   say(message: Message, quiet: number): void;
+  /** Let another lead, if there is one. */
   pass(): void;
+  /** The page woke up: is there still one who leads? */
   poke(): void;
 }
 
@@ -327,15 +354,19 @@ export type Sharing = (name: string, owner: {
   lost(): void;
 }) => Tabs;
 
-// client.js
+// client.js: list, counts and marks of one recipient in a page, live. The elements draw what it says.
 export type CreateClient = (options?: Options) => Client;
 export type Listeners = { [name: string]: Set<(event: any) => void> };
 export type Emit = <Name extends keyof Events>(name: Name, event: Events[Name]) => void;
 export type Rest = Pick<Snapshot, 'status' | 'loading' | 'error'>;
+/** Run once, after a while; not again while it is awaited. */
 export type Later = (name: string, milliseconds: number, run: () => unknown) => void;
+/** Let an event happen, and see to what only the server can tell then. */
 export type Dispatch = (event: Event) => void;
 export type Say = (message: Message, wait?: number) => void;
 export type Failed = (error: any) => void;
 export type GetPage = (size: number, before?: number | null) => Promise<Page>;
+/** Load, and take what came if nothing else was asked for meanwhile. */
 export type Loading = (get: (current: () => boolean) => Promise<Event>) => Promise<Snapshot>;
+/** Show it at once; take it back when the server refuses. */
 export type Marking = (verb: Mark, path: string, ids?: Ids, time?: Date | string) => Promise<Changed>;
