@@ -56,15 +56,16 @@ def me(request: Request[Any, Any, Any]) -> Credential:
 
 
 def authenticate(connection: Connection, verifier: Verifier, ticket: str | None = None) -> Credential:
-    """The recipient behind a request: `Authorization: Bearer`, the cookie, or a ticket in the query.
+    """The recipient behind a request: `Authorization: Bearer`, a ticket in the query, or the cookie.
 
+    The cookie comes last, for a browser sends it unasked: a page may show the inbox of somebody else than its user.
     Raises Unauthorized.
     """
-    token = _bearer(connection) or connection.cookies.get(COOKIE)
-    if token:
-        return verifier.recipient(token)
-    if ticket:
+    bearer = _bearer(connection)
+    if ticket and not bearer:
         return verifier.recipient(ticket, ticket=True)
+    if token := bearer or connection.cookies.get(COOKIE):
+        return verifier.recipient(token)
     raise errors.Unauthorized(
         "no credential: send a token as `Authorization: Bearer`, the cookie `belfry_token`, or `?ticket=`"
     )

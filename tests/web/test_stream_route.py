@@ -20,6 +20,7 @@ def signed(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str
 
 
 GOOD = signed(sub="u1", exp=FAR)
+ANOTHERS = signed(sub="u2", exp=FAR)
 TICKET = signed(sub="u1", exp=FAR, use="ticket")
 
 REFUSED: dict[str, tuple[dict[str, str], list[tuple[str, str]]]] = {
@@ -74,6 +75,7 @@ async def test_without_a_good_credential_the_answer_is_401_and_a_problem_documen
         pytest.param({"authorization": f"bearer {GOOD}"}, [], id="header in lower case"),
         pytest.param({"cookie": f"other=1; belfry_token={GOOD}"}, [], id="cookie"),
         pytest.param({}, [("ticket", TICKET)], id="ticket"),
+        pytest.param({"cookie": f"belfry_token={ANOTHERS}"}, [("ticket", TICKET)], id="ticket beside another's cookie"),
     ],
 )
 async def test_header_cookie_and_ticket_open_the_stream(
