@@ -28,9 +28,9 @@ async def ask(belfry: Belfry, path: str, method: str = "GET", **headers: str) ->
 
 
 async def kept(belfry: Belfry) -> str:
-    """The path of index.js that /widget.js leads to."""
+    """The path of the file that /widget.js leads to."""
     found = re.fullmatch(
-        r'export \* from "\.(/widget/[0-9a-f]{12}/index\.js)";\n', (await ask(belfry, "/widget.js")).text
+        r'export \* from "\.(/widget/[0-9a-f]{12}/belfry\.js)";\n', (await ask(belfry, "/widget.js")).text
     )
     assert found is not None
     return found[1]
@@ -39,13 +39,13 @@ async def kept(belfry: Belfry) -> str:
 async def test_widget_js_leads_to_the_files_of_this_version(belfry: Belfry):
     answer = await ask(belfry, await kept(belfry))
     assert answer.status_code == 200
-    assert answer.content == (WIDGET / "index.js").read_bytes()
+    assert answer.content == widget.modules()["belfry.js"]
     assert "immutable" in answer.headers["cache-control"]
     assert (await ask(belfry, "/widget.js")).headers["cache-control"] == "no-cache"
 
 
 async def test_every_file_that_a_file_imports_is_served(belfry: Belfry):
-    base, seen = (await kept(belfry)).removesuffix("index.js"), set[str]()
+    base, seen = (await kept(belfry)).removesuffix("belfry.js"), set[str]()
     names = {"index.js", "client.js"}
     while names:
         seen |= names

@@ -1,7 +1,7 @@
 """GET /widget.js: the bell and the inbox as plain modules, for pages of any origin.
 
-`/widget.js` leads to the files under a path that changes with them: they may be kept for ever, and files of two
-versions never meet in a page.
+`/widget.js` leads to all of it in one file, under a path that changes with any of them: it may be kept for ever, and
+files of two versions never meet in a page. Each module can be asked for as well.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 from litestar import HttpMethod, Request, Response, route
 from litestar.params import FromPath
 
-from belfry import errors
+from belfry import bundle, errors
 
 SUFFIX = ".js"
+WHOLE = "belfry.js"
 ALWAYS_ASK = "no-cache"
 FOR_EVER = "public, max-age=31536000, immutable"
 HEADERS = {
@@ -35,7 +36,9 @@ Ours = Request[Any, Any, Any]
 def modules() -> dict[str, bytes]:
     """The files by name; they change only with the program."""
     folder = files("belfry") / "widget"
-    return {each.name: each.read_bytes() for each in folder.iterdir() if each.name.endswith(SUFFIX)}
+    texts = {each.name: each.read_text("utf-8") for each in folder.iterdir() if each.name.endswith(SUFFIX)}
+    texts[WHOLE] = bundle.bundle(texts, "index.js")
+    return {name: text.encode() for name, text in texts.items()}
 
 
 @cache
@@ -55,8 +58,8 @@ def packed(content: bytes) -> bytes:
 
 @route("/widget.js", http_method=METHODS, include_in_schema=False)
 async def entry(request: Ours) -> Response[bytes]:
-    """All that there is, from the files of this version."""
-    return _answer(request, f'export * from "./widget/{version()}/index.js";\n'.encode(), ALWAYS_ASK)
+    """All that there is, in the file of this version."""
+    return _answer(request, f'export * from "./widget/{version()}/{WHOLE}";\n'.encode(), ALWAYS_ASK)
 
 
 @route("/widget/{name:str}", http_method=METHODS, include_in_schema=False)

@@ -12,7 +12,7 @@ const WAKING = ['online', 'offline', 'visibilitychange', 'pageshow', 'focus'];
 /** @type {T.CreateClient} */
 export const createClient = (options = {}) => {
   const { filter = {}, limit = 20, share = true } = options;
-  const src = (options.src ?? new URL('..', import.meta.url).href).replace(/\/$/, '');
+  const src = (options.src ?? import.meta.url.replace(/\/widget[./].*/, '')).replace(/\/$/, '');
   const { ask, bearer } = asking(src, options.token, options.fetch);
   /** @type {T.Listeners} */
   const listeners = {};

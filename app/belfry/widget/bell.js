@@ -1,0 +1,151 @@
+/** `<belfry-bell>`: a button with a badge, and the inbox behind it. @import * as T from './elements.js' */
+import { cut, icon, link, make, place, tool } from './dom.js';
+import { BelfryElement } from './element.js';
+import { BelfryInbox } from './inbox.js';
+import { fill } from './texts.js';
+import { createToasts } from './toasts.js';
+
+const MOST = 99;
+const SPOKEN_MS = 1500; // several that come at once are said once
+const PASSED_ON = ['tabs', 'preferences'];
+const SLOTS = ['header', 'empty', 'footer'];
+const PARTS = 'inbox header heading tools tool tabs tab notice pill list day item unread read avatar title body text meta time behind action actions menu choice preferences preference empty error'
+  .replaceAll(' ', ', ');
+
+export class BelfryBell extends BelfryElement {
+  #inbox = new BelfryInbox();
+  #badge = make('span', { part: 'badge', ariaHidden: 'true', hidden: true });
+  #live = make('span', { part: 'hidden', role: 'status' });
+  #button = make('button', { type: 'button', part: 'bell' }, make('slot', { name: 'icon' }, icon('bell')), this.#badge);
+  #popover = make('div', { part: 'popover', popover: 'auto', role: 'dialog', tabIndex: -1 });
+  #toasts = createToasts((item) => this.#open(item));
+  /** @type {T.Timer} */
+  #speaking;
+  /** @type {T.Item[]} */
+  #unsaid = [];
+
+  constructor() {
+    super();
+    this.root.append(make('div', { part: 'root' }, this.#button, this.#popover, this.#toasts.element, this.#live));
+    this.#button.popoverTargetElement = this.#popover;
+    this.#inbox.setAttribute('exportparts', PARTS);
+    this.#popover.addEventListener('toggle', (event) => this.#toggled(/** @type {ToggleEvent} */ (event).newState === 'open'));
+  }
+
+  get open() {
+    return this.#popover.matches(':popover-open');
+  }
+
+  set open(open) {
+    this.#popover.togglePopover(open);
+  }
+
+  show() {
+    this.open = true;
+  }
+
+  hide() {
+    this.open = false;
+  }
+
+  toggle() {
+    this.open = !this.open;
+  }
+
+  /** @type {T.Begin} */
+  begin(client, signal) {
+    this.#inbox.client = client;
+    this.#popover.append(this.#inbox); // not before: it would open one of its own
+    const off = [
+      client.on('counts', () => this.#count()),
+      client.on('notification', ({ item, leading }) => this.#arrived(item, leading)),
+    ];
+    signal.addEventListener('abort', () => {
+      for (const each of off) each();
+      clearTimeout(this.#speaking);
+    });
+    addEventListener('resize', () => this.#place(), { signal });
+    addEventListener('scroll', () => this.#place(), { signal, capture: true, passive: true });
+    this.addEventListener('belfry-select', (event) => queueMicrotask(() => event.defaultPrevented && this.hide()), { signal });
+  }
+
+  render() {
+    this.#inbox.texts = this.texts;
+    for (const name of PASSED_ON) {
+      const value = this.getAttribute(name);
+      if (value === null) this.#inbox.removeAttribute(name);
+      else this.#inbox.setAttribute(name, value);
+    }
+    this.#inbox.replaceChildren(tool('close', this.words.close, () => this.hide()),
+      ...SLOTS.filter((name) => this.querySelector(`:scope > [slot=${name}]`)).map((name) => make('slot', { name, slot: name })));
+    /** @type {HTMLElement} */ (this.#inbox.firstElementChild).slot = 'close';
+    this.#popover.ariaLabel = this.words.title;
+    this.#count();
+  }
+
+  #count() {
+    if (!this.client) return;
+    const { title, count } = this.words;
+    const number = this.client.snapshot[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread'];
+    const short = number > MOST ? `${MOST.toLocaleString(this.speaks)}+` : number.toLocaleString(this.speaks);
+    this.#badge.hidden = !number;
+    this.#badge.textContent = short;
+    this.#button.ariaLabel = number ? `${title}, ${fill(count, number, this.speaks)}` : title;
+    if (this.hasAttribute('title-badge')) {
+      document.title = (number ? `(${short}) ` : '') + document.title.replace(/^\([^)]*\d[^)]*\) /, '');
+    }
+  }
+
+  /** @param {boolean} open */
+  #toggled(open) {
+    this.#place();
+    this.tell(open ? 'open' : 'close', null);
+    if (open) {
+      this.#popover.focus();
+      if (this.hasAttribute('desktop') && globalThis.Notification?.permission === 'default') Notification.requestPermission();
+    } else if (!this.root.activeElement || this.#popover.contains(this.root.activeElement)) this.#button.focus();
+  }
+
+  #place() {
+    if (this.open) place(this.#popover, this.#button);
+  }
+
+  // --- those that come
+
+  /** @param {T.Item} item @param {boolean} leading */
+  #arrived(item, leading) {
+    const looked = document.visibilityState === 'visible';
+    this.#speak(item);
+    if (this.hasAttribute('toasts') && looked && !this.open) this.#toasts.show(item, this.words);
+    if (this.hasAttribute('desktop') && leading && !looked && globalThis.Notification?.permission === 'granted') this.#notify(item);
+  }
+
+  /** @param {T.Item} item */
+  #speak(item) {
+    this.#unsaid.push(item);
+    this.#speaking ??= setTimeout(() => {
+      const [first, ...more] = this.#unsaid;
+      this.#live.textContent = more.length ? fill(this.words.fresh, more.length + 1, this.speaks) : cut(first.title || first.kind);
+      this.#unsaid = [];
+      this.#speaking = undefined;
+    }, SPOKEN_MS);
+  }
+
+  /** @param {T.Item} item */
+  #notify(item) {
+    const { id, title, body, kind, actor } = item;
+    const shown = new Notification(cut(title || kind), { body: cut(body), icon: link(actor?.avatar_url), tag: `belfry-${id}`, dir: 'auto' });
+    shown.onclick = () => {
+      focus();
+      this.#open(item);
+    };
+  }
+
+  /** Go where it leads; without a place to go, the inbox. @param {T.Item} item */
+  #open(item) {
+    if (!this.#inbox.select(item, null)) return;
+    const url = link(item.action_url);
+    if (url) location.assign(url);
+    else this.show();
+  }
+}

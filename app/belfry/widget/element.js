@@ -1,0 +1,170 @@
+/** What bell and inbox share: a client of one's own or a given one, language, theme. @import * as T from './elements.js' */
+import { claims } from './api.js';
+import { createClient } from './client.js';
+import { sheet } from './styles.js';
+import { english, textsOf } from './texts.js';
+
+const RIGHT_TO_LEFT = /^(ar|fa|he|ur)\b/;
+const PROPERTIES = ['client', 'token', 'texts'];
+const Base = globalThis.HTMLElement ?? class {}; // a server may import this
+
+export class BelfryElement extends Base {
+  static observedAttributes = ['src', 'token', 'lang', 'tabs', 'limit', 'badge', 'preferences', 'title-badge'];
+
+  /** @type {T.Client | null} */
+  #given = null;
+  /** @type {T.Client | null} */
+  #own = null;
+  /** @type {T.Token | null} */
+  #token = null;
+  /** @type {T.Texts} */
+  #texts = {};
+  /** @type {AbortController | null} */
+  #begun = null;
+  #loaded = english;
+  /** @type {T.Texts} */
+  words = english;
+  speaks = 'en';
+
+  constructor() {
+    super();
+    this.attachShadow({ mode: 'open' }).adoptedStyleSheets = [sheet()];
+    this.root = /** @type {ShadowRoot} */ (this.shadowRoot);
+  }
+
+  /** A client that somebody else opens and closes; without one the element has its own. */
+  get client() {
+    return this.#given ?? this.#own;
+  }
+
+  set client(client) {
+    if (client === this.client) return;
+    this.#end();
+    this.#given = client;
+    this.#settle();
+  }
+
+  /** The recipient's JWT, or what brings a fresh one; it wins over the attribute. */
+  get token() {
+    return this.#token ?? this.getAttribute('token');
+  }
+
+  set token(token) {
+    const before = this.token;
+    this.#token = token;
+    this.#renew(before);
+  }
+
+  /** Words of your own in place of ours. */
+  get texts() {
+    return this.#texts;
+  }
+
+  set texts(texts) {
+    this.#texts = texts ?? {};
+    this.#translate();
+  }
+
+  connectedCallback() {
+    for (const name of PROPERTIES) this.#upgrade(name);
+    this.#settle();
+  }
+
+  disconnectedCallback() {
+    this.#settle();
+  }
+
+  /** @param {string} name @param {string | null} before @param {string | null} now */
+  attributeChangedCallback(name, before, now) {
+    if (before === now || !this.#begun) return;
+    if (name === 'token') this.#renew(before);
+    else if (name === 'src' || name === 'limit') this.#restart();
+    else if (name === 'lang') this.#translate();
+    else this.render(true);
+  }
+
+  /** @type {T.Tell} */
+  tell(name, detail) {
+    return this.dispatchEvent(new CustomEvent(`belfry-${name}`, { detail, bubbles: true, composed: true, cancelable: true }));
+  }
+
+  /** Draw what there is; `all`: words or attributes are others now. @type {(all?: boolean) => void} */
+  render() {}
+
+  /** A client is there; what is registered with the signal ends with it. @type {T.Begin} */
+  begin() {}
+
+  /** What was set before the element was defined. @param {string} name */
+  #upgrade(name) {
+    if (!Object.hasOwn(this, name)) return;
+    const self = /** @type {any} */ (this);
+    const value = self[name];
+    delete self[name];
+    self[name] = value;
+  }
+
+  /** After the present task: whoever sets `client` next, or moves the element, does not cost a stream. */
+  #settle() {
+    queueMicrotask(() => (this.isConnected ? this.#start() : this.#end()));
+  }
+
+  #start() {
+    if (this.#begun) return;
+    const { signal } = this.#begun = new AbortController();
+    if (!this.#given) {
+      this.#own = this.#make();
+      this.#own.open();
+    }
+    this.begin(/** @type {T.Client} */ (this.client), signal);
+    this.#translate();
+  }
+
+  #end() {
+    this.#begun?.abort();
+    this.#begun = null;
+    this.#own?.close();
+    this.#own = null;
+  }
+
+  #restart() {
+    this.#end();
+    this.#settle();
+  }
+
+  #make() {
+    const limit = Number(this.getAttribute('limit')) || undefined;
+    const now = () => (typeof this.token === 'function' ? this.token() : this.token || '');
+    return createClient({ src: this.getAttribute('src') || undefined, limit, token: this.token ? now : null });
+  }
+
+  /** A fresh token of the same person is used when the old one ends; another person is another inbox. @param {T.Token | null} before */
+  #renew(before) {
+    const [was, is] = [before, this.token].map((token) => {
+      const { sub, tenant, topics } = claims(typeof token === 'string' ? token : '');
+      return sub && JSON.stringify([sub, tenant, topics]);
+    });
+    if (this.#begun && !this.#given && (!is || was !== is)) this.#restart();
+  }
+
+  async #translate() {
+    const closest = /** @type {HTMLElement | null} */ (this.closest('[lang]'));
+    const wanted = closest?.lang || navigator.language;
+    this.#loaded = await textsOf(wanted).catch(() => english);
+    this.speaks = Intl.DateTimeFormat.supportedLocalesOf([wanted].filter(canonical))[0] ?? 'en';
+    this.words = { ...this.#loaded, ...this.#texts };
+    const frame = /** @type {HTMLElement} */ (this.root.firstElementChild);
+    const turned = /** @type {HTMLElement | null} */ (this.closest('[dir]'))?.dir;
+    frame.lang = this.speaks;
+    frame.dir = turned || (RIGHT_TO_LEFT.test(wanted) ? 'rtl' : 'ltr');
+    this.render(true);
+  }
+}
+
+/** @param {string} lang */
+const canonical = (lang) => {
+  try {
+    return Intl.getCanonicalLocales(lang).length;
+  } catch {
+    return false;
+  }
+};

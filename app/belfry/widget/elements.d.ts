@@ -1,0 +1,120 @@
+/** The shapes that the elements' modules share. What users need of them, index.d.ts exports. */
+import type {
+  Action, Client, Counts, Filter, Item, Preference, Snapshot, Standing, Status, Timer, Token,
+} from './types.js';
+
+export type { Action, Client, Filter, Item, Preference, Snapshot, Standing, Status, Timer, Token };
+
+/** What the elements say. `{n}` stands for a number. A tab's name may be a key too, or that of a `kind:x` that is shown. */
+export type Texts = Record<string, string>;
+
+/** The events of both elements; they bubble and are composed. */
+export interface ElementEvents {
+  /** One that was not there before; `leading` is true in one tab of the browser alone. */
+  'belfry-notification': CustomEvent<{ item: Item; leading: boolean }>;
+  'belfry-counts': CustomEvent<Pick<Counts, 'unread' | 'unseen'>>;
+  'belfry-status': CustomEvent<Status>;
+  /** Somebody opened one, or chose an action of it: `preventDefault()`, and the page goes there itself. */
+  'belfry-select': CustomEvent<{ item: Item; action: Action | null; url: string | null }>;
+  'belfry-open': CustomEvent<null>;
+  'belfry-close': CustomEvent<null>;
+  'belfry-error': CustomEvent<Error>;
+}
+
+// dom.js
+export type Make = <Tag extends keyof HTMLElementTagNameMap>(
+  tag: Tag, properties?: Record<string, any>, ...children: (Node | string)[]
+) => HTMLElementTagNameMap[Tag];
+export type Icon = (name: string) => Element;
+export type Tool = (name: string, label: string, onclick: (event: Event) => void) => HTMLButtonElement;
+/** The address to go to: http, https, mailto or a path of this origin; empty for anything else. */
+export type Link = (value: string | null | undefined) => string;
+/** As much of a text as a list can show. */
+export type Cut = (text: string | null | undefined) => string;
+/** Put a popover at its button, inside the window. */
+export type Place = (popover: HTMLElement, anchor: HTMLElement) => void;
+/** Focus the one that a key of the keyboard means; undefined: it means none. */
+export type Arrow = (event: KeyboardEvent, all: HTMLElement[]) => HTMLElement | undefined;
+
+// time.js
+export interface Formats {
+  ago: Intl.RelativeTimeFormat;
+  days: Intl.RelativeTimeFormat;
+  date: Intl.DateTimeFormat;
+  whole: Intl.DateTimeFormat;
+}
+export type FormatsOf = (lang: string) => Formats;
+/** How long ago, in a word or two; a clock that is ahead is forgiven. */
+export type Ago = (then: number, now: number, lang: string) => string;
+/** The whole date. */
+export type Exactly = (then: number, lang: string) => string;
+/** Under which day it stands. */
+export type Day = (then: number, now: number, lang: string) => string;
+/** Until when one may snooze: in an hour, tomorrow at nine, on Monday at nine. */
+export type Later = (now: number) => Record<'hour' | 'tomorrow' | 'week', number>;
+
+// texts.js
+/** The texts of a language, English where there are none. */
+export type TextsOf = (lang: string) => Promise<Texts>;
+/** With a number in it. */
+export type Fill = (text: string, n: number, lang: string) => string;
+
+// element.js
+/** Dispatch `belfry-<name>`; false: somebody prevented what comes of it. */
+export type Tell = (name: string, detail: unknown) => boolean;
+export type Begin = (client: Client, signal: AbortSignal) => void;
+
+// item.js
+export type Select = (item: Item, action: Action | null, event?: Event) => boolean;
+export type MarkItem = (verb: string, item: Item, event: Event) => void;
+/** What a row asks of the list. */
+export interface Act {
+  select: Select;
+  mark: MarkItem;
+}
+export type Face = (item: Item) => HTMLElement;
+export type Buttons = (item: Item, act: Act) => HTMLElement[];
+export type Tools = (item: Item, words: Texts, act: Act) => HTMLElement[];
+export interface Look {
+  words: Texts;
+  lang: string;
+  /** Of the day, where the row is its first. */
+  heading: string;
+}
+export interface Row {
+  node: HTMLElement;
+  /** What opens it; the keyboard goes from one to the next. */
+  open: HTMLElement;
+  show(item: Item, look: Look): void;
+  /** Time has passed. */
+  tick(): void;
+}
+export type CreateRow = (act: Act) => Row;
+
+// list.js
+export type Find = (at: number) => Row | undefined;
+export interface List {
+  element: HTMLElement;
+  /** The newest that is drawn. */
+  readonly first: number | undefined;
+  focus(): void;
+  tick(): void;
+  /** True: there is more to draw, in the next frame. */
+  draw(items: readonly Item[], words: Texts, lang: string): boolean;
+}
+export type CreateList = (act: Act) => List;
+
+// preferences.js
+export type ShowPreferences = (
+  panel: HTMLElement, client: Client, words: Texts, failed: (fault: unknown) => void,
+) => Promise<void>;
+
+// inbox.js
+export type FilterOf = (tab: string) => Filter;
+
+// toasts.js
+export interface Toasts {
+  element: HTMLElement;
+  show(item: Item, words: Texts): void;
+}
+export type CreateToasts = (select: (item: Item) => void) => Toasts;

@@ -1,0 +1,253 @@
+/** `<belfry-inbox>`: the list. @import * as T from './elements.js' */
+import { arrow, icon, link, make, place, tool } from './dom.js';
+import { BelfryElement } from './element.js';
+import { createList } from './list.js';
+import { showPreferences } from './preferences.js';
+import { fill } from './texts.js';
+import { later } from './time.js';
+
+const TICK_MS = 20_000;
+const SEEN_MS = 1000;
+const NOTICE_MS = 5000;
+const OFFLINE_MS = 3000; // a reconnect is no news
+const PASSED_ON = /** @type {const} */ (['notification', 'counts', 'status', 'error']);
+
+/** @type {T.FilterOf} */
+const filterOf = (tab) => {
+  const [, name, value] = /^(kind|tag):(.+)$/.exec(tab) ?? [];
+  return name ? { [`${name}s`]: [value] } : { state: /** @type {T.Standing} */ (tab) };
+};
+
+export class BelfryInbox extends BelfryElement {
+  #tab = '';
+  #newest = Infinity; // what is newer waits behind the pill
+  #frame = 0;
+  #visible = false;
+  /** @type {Map<string, T.Timer>} */
+  #timers = new Map();
+  #list = createList({ select: (...all) => this.select(...all), mark: (...all) => this.#mark(...all) });
+  #heading = make('h2', { part: 'heading' });
+  #tools = make('div', { part: 'tools' });
+  #tabs = make('div', { part: 'tabs', role: 'tablist', onkeydown: (/** @type {KeyboardEvent} */ event) => {
+    arrow(event, /** @type {any} */ ([...this.#tabs.children]))?.click();
+  } });
+  #notice = make('p', { part: 'notice', role: 'status' });
+  #pill = make('button', { type: 'button', part: 'pill', hidden: true, onclick: () => this.#release() });
+  #rest = make('div', { part: 'rest' });
+  #end = make('div', { part: 'end' });
+  #scroll = make('div', { part: 'list', role: 'tabpanel', onscroll: () => this.#draw(), onpointerleave: () => this.#draw() },
+    this.#list.element, this.#rest, this.#end);
+  #panel = make('div', { part: 'preferences', hidden: true });
+  #menu = make('div', { part: 'menu', role: 'menu', popover: 'auto', onkeydown: (/** @type {KeyboardEvent} */ event) => {
+    arrow(event, /** @type {any} */ ([...this.#menu.children]));
+  } });
+  #box = make('section', { part: 'inbox' },
+    make('header', { part: 'header' }, make('slot', { name: 'header' }, this.#heading), this.#tools, make('slot', { name: 'close' })),
+    this.#tabs, this.#notice, this.#pill, this.#scroll, this.#panel, make('slot', { name: 'footer' }), this.#menu);
+
+  constructor() {
+    super();
+    this.root.append(this.#box);
+  }
+
+  /** @type {T.Begin} */
+  begin(client, signal) {
+    this.#tab = '';
+    const off = [
+      ...PASSED_ON.map((name) => client.on(name, (event) => this.tell(name, event))),
+      client.on('snapshot', () => this.#soon()),
+      client.on('change', ({ verb }) => !this.#panel.hidden && verb === 'preference' && this.#prefer(true)),
+    ];
+    const seer = new IntersectionObserver((all) => this.#look(all));
+    seer.observe(this.#box);
+    const near = new IntersectionObserver((all) => all[0].isIntersecting && client.loadMore().catch(() => {}).then(() => {
+      near.unobserve(this.#end); // else it says nothing while the end stays in sight
+      near.observe(this.#end);
+    }));
+    near.observe(this.#end);
+    const clock = setInterval(() => this.#tick(), TICK_MS);
+    document.addEventListener('visibilitychange', () => this.#tick(), { signal });
+    signal.addEventListener('abort', () => {
+      for (const each of off) each();
+      seer.disconnect();
+      near.disconnect();
+      clearInterval(clock);
+      this.#timers.forEach((timer) => clearTimeout(timer));
+      this.#timers.clear();
+    });
+  }
+
+  render() {
+    const { words, names } = this;
+    this.#heading.textContent = this.#box.ariaLabel = this.#scroll.ariaLabel = words.title;
+    this.#tools.replaceChildren(
+      tool('markAllAsRead', words.markAllAsRead, () => this.#try(this.client?.markAllAsRead())),
+      ...(this.hasAttribute('preferences') ? [tool('preferences', words.preferences, () => this.#prefer(this.#panel.hidden))] : []));
+    this.#tabs.hidden = names.length < 2;
+    this.#tabs.replaceChildren(...names.map((name) => make('button', {
+      type: 'button', part: 'tab', role: 'tab', dir: 'auto', onclick: () => this.#show(name),
+    }, words[name] ?? name.replace(/^\w+:/, ''))));
+    if (names.includes(this.#tab)) this.#draw();
+    else this.#show(names[0]);
+  }
+
+  /** The tabs, by the attribute. @type {string[]} */
+  get names() {
+    const text = this.getAttribute('tabs') ?? 'all unread archived';
+    return text.split(/\s+/).filter(Boolean);
+  }
+
+  /** Open what a notification is about, unless the page does it itself. @type {T.Select} */
+  select(item, action, event) {
+    const url = link(action ? action.url : item.action_url) || null;
+    if (!item.read) this.#try(this.client?.markAsRead(item.id));
+    const ours = this.tell('select', { item, action, url });
+    if (!ours) event?.preventDefault();
+    return ours;
+  }
+
+  /** @type {T.MarkItem} */
+  #mark(verb, item, event) {
+    if (verb !== 'snooze') return this.#try(/** @type {any} */ (this.client)[verb](item.id));
+    this.#menu.replaceChildren(...Object.entries(later(Date.now())).map(([name, until]) => make('button', {
+      type: 'button', part: 'choice', role: 'menuitem', onclick: () => {
+        this.#menu.hidePopover();
+        this.#try(this.client?.snooze(item.id, new Date(until)));
+      },
+    }, this.words[name])));
+    this.#menu.showPopover();
+    place(this.#menu, /** @type {HTMLElement} */ (event.currentTarget));
+    /** @type {HTMLElement} */ (this.#menu.firstElementChild).focus();
+  }
+
+  /** @param {Promise<unknown>} [mark] */
+  #try(mark) {
+    mark?.catch(() => this.#failed());
+  }
+
+  #failed() {
+    this.#say(this.words.failed);
+    this.#after('notice', NOTICE_MS, () => this.#say(''));
+  }
+
+  /** @param {string} name */
+  #show(name) {
+    this.#tab = name;
+    this.#newest = Infinity;
+    this.#panel.hidden = true;
+    this.#scroll.scrollTop = 0;
+    this.client?.notifications(filterOf(name)).catch(() => {}); // the snapshot says it
+    this.#draw();
+  }
+
+  /** @param {boolean} open */
+  #prefer(open) {
+    this.#panel.hidden = !open;
+    const failed = () => this.#failed();
+    if (open && this.client) showPreferences(this.#panel, this.client, this.words, failed).catch(failed);
+    this.#draw();
+  }
+
+  #release() {
+    this.#newest = Infinity;
+    this.#scroll.scrollTop = 0;
+    this.#draw(true);
+    this.#list.focus();
+  }
+
+  // --- what is to be seen
+
+  /** @param {IntersectionObserverEntry[]} all */
+  #look(all) {
+    this.#visible = /** @type {IntersectionObserverEntry} */ (all.at(-1)).isIntersecting;
+    this.#tick();
+  }
+
+  #tick() {
+    if (!this.#visible || document.visibilityState !== 'visible') return;
+    this.#draw();
+    this.#list.tick();
+  }
+
+  #soon() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#draw();
+    });
+  }
+
+  /** Once, in a while; not again while it is awaited. @param {string} name @param {number} milliseconds @param {() => void} run */
+  #after(name, milliseconds, run) {
+    if (this.#timers.has(name)) return;
+    this.#timers.set(name, setTimeout(() => {
+      this.#timers.delete(name);
+      run();
+    }, milliseconds));
+  }
+
+  /** @param {string} text */
+  #say(text) {
+    if (this.#notice.textContent !== text) this.#notice.textContent = text;
+  }
+
+  /** What has come since somebody is busy with the list waits: nothing may move under a finger. @param {readonly T.Item[]} items */
+  #held(items) {
+    const busy = this.#scroll.scrollTop > 0 || this.#list.element.matches(':hover, :focus-within');
+    this.#newest = busy ? Math.min(this.#newest, this.#list.first ?? Infinity) : Infinity;
+    return Math.max(0, items.findIndex(({ id }) => id <= this.#newest));
+  }
+
+  #draw(released = false) {
+    if (!this.client) return;
+    const { items, status, loaded, error, unread, unseen } = this.client.snapshot;
+    const held = released ? 0 : this.#held(items);
+    const panel = !this.#panel.hidden;
+    this.#scroll.hidden = panel;
+    this.#pill.hidden = !held || panel;
+    this.#pill.textContent = fill(this.words.fresh, held, this.speaks);
+    if (this.#list.draw(items.slice(held), this.words, this.speaks)) this.#soon();
+    this.#remain(loaded, !!items.length, error);
+    this.#mind(unread);
+    this.#follow(status);
+    if (unseen && this.#visible) this.#after('seen', SEEN_MS, () => this.#seen());
+  }
+
+  /** @param {number} unread */
+  #mind(unread) {
+    this.names.forEach((name, at) => {
+      const tab = /** @type {HTMLElement} */ (this.#tabs.children[at]);
+      if (!tab) return;
+      tab.ariaSelected = `${name === this.#tab}`;
+      tab.tabIndex = name === this.#tab ? 0 : -1;
+      tab.dataset.count = name === 'unread' && unread ? unread.toLocaleString(this.speaks) : '';
+    });
+  }
+
+  /** What stands below the rows: nothing, that there are none, or why. @param {boolean} loaded @param {boolean} some @param {Error | null} error */
+  #remain(loaded, some, error) {
+    const now = error && !loaded ? 'error' : !loaded ? 'loading' : some ? '' : 'empty';
+    if (this.#rest.dataset.is === now + this.speaks) return;
+    this.#rest.dataset.is = now + this.speaks;
+    const { words } = this;
+    const retry = () => this.client?.notifications().catch(() => {});
+    this.#rest.replaceChildren(...(now === 'error' ? [
+      make('div', { part: 'error', role: 'alert' }, icon('warning'), make('p', {}, words.error),
+        make('button', { type: 'button', part: 'action', onclick: retry }, words.retry)),
+    ] : now === 'empty' ? [
+      make('slot', { name: 'empty' }, make('div', { part: 'empty' }, icon('markAllAsRead'), make('p', {}, words.empty))),
+    ] : now ? [make('span', { part: 'hidden' }, words.loading), ...[1, 2, 3, 4].map(() => make('div', { part: 'ghost' }))] : []));
+  }
+
+  /** @param {T.Status} status */
+  #follow(status) {
+    const now = () => this.client?.snapshot.status;
+    const words = { offline: this.words.offline, unauthorized: this.words.unauthorized }[/** @type {string} */ (status)];
+    if (words) this.#after('offline', OFFLINE_MS, () => now() === status && this.#say(words));
+    else if (status === 'live' && !this.#timers.has('notice')) this.#say('');
+  }
+
+  #seen() {
+    const { client } = this;
+    if (this.#visible && document.visibilityState === 'visible') client?.markAllAsSeen().catch(() => {});
+  }
+}

@@ -1,0 +1,95 @@
+/** One notification in a list. @import * as T from './elements.js' */
+import { cut, icon, link, make, tool } from './dom.js';
+import { fill } from './texts.js';
+import { ago, exactly } from './time.js';
+
+/** @type {(name: string) => string} */
+const initials = (name) => name.trim().split(/\s+/).slice(0, 2).map((word) => [...word][0]).join('');
+
+/** @type {(name: string) => number} */
+const hue = (name) => [...name].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);
+
+/** @type {T.Face} */
+export const face = ({ actor, severity }) => {
+  const name = cut(actor?.name);
+  const inside = name ? initials(name) : icon(severity);
+  const face = make('span', { part: `avatar ${severity}`, ariaHidden: 'true' }, inside);
+  if (name) face.style.setProperty('--hue', `${hue(name)}`);
+  const src = link(actor?.avatar_url);
+  const onerror = () => face.replaceChildren(inside);
+  if (src) face.replaceChildren(make('img', { alt: '', loading: 'lazy', referrerPolicy: 'no-referrer', onerror, src }));
+  return face;
+};
+
+/** @type {T.Buttons} */
+const buttons = (item, act) => (item.actions ?? []).map((action, at) => {
+  const href = link(action.url);
+  /** @param {Event} event */
+  const onclick = (event) => act.select(item, action, event);
+  const part = `action${at ? '' : ' primary'}${action.style === 'danger' ? ' danger' : ''}`;
+  return make(href ? 'a' : 'button', { part, onclick, ...(href ? { href } : { type: 'button' }) }, cut(action.label || action.name));
+});
+
+/** @type {T.Tools} */
+const tools = (item, words, act) => {
+  const { read, archived, snoozed_until: snoozed } = item;
+  const verbs = [read ? 'markAsUnread' : 'markAsRead'];
+  if (!snoozed) verbs.push(archived ? 'unarchive' : 'archive');
+  if (!archived) verbs.push(snoozed ? 'unsnooze' : 'snooze');
+  return verbs.map((verb) => tool(verb, words[verb], (event) => act.mark(verb, item, event)));
+};
+
+/** @type {T.CreateRow} */
+export const createRow = (act) => {
+  /** @type {T.Item} */
+  let item;
+  /** @type {T.Look} */
+  let look;
+  const node = make('li');
+  const open = make('a', { part: 'title', dir: 'auto', tabIndex: -1, onclick: (/** @type {Event} */ event) => act.select(item, null, event) });
+  const time = make('time', { part: 'time' });
+  /** @type {() => HTMLElement[]} */
+  const stops = () => [.../** @type {NodeListOf<HTMLElement>} */ (node.querySelectorAll('a, button'))];
+
+  const tick = () => {
+    const said = ago(Date.parse(item.created_at), Date.now(), look.lang);
+    if (time.textContent !== said) time.textContent = said;
+  };
+
+  const draw = () => {
+    const { read, severity, group_count: count, title, body, kind, action_url: url } = item;
+    const { words, lang, heading } = look;
+    const href = link(url);
+    if (href) open.href = href;
+    else open.removeAttribute('href');
+    open.role = href ? null : 'button';
+    open.textContent = cut(title || body || kind);
+    time.dateTime = item.created_at;
+    time.title = exactly(Date.parse(item.created_at), lang);
+    const actions = buttons(item, act);
+    node.replaceChildren(
+      ...(heading ? [make('h3', { part: 'day' }, heading)] : []),
+      make('div', { part: `item ${read ? 'read' : 'unread'} ${severity}` }, face(item),
+        make('div', { part: 'text' }, open,
+          ...(title && body ? [make('p', { part: 'body', dir: 'auto' }, cut(body))] : []),
+          make('p', { part: 'meta' }, time,
+            ...(count > 1 ? [make('span', { part: 'behind' }, fill(words.behind, count - 1, lang))] : []),
+            ...(read ? [] : [make('span', { part: 'hidden' }, words.unread)])),
+          ...(actions.length ? [make('div', { part: 'actions' }, ...actions)] : [])),
+        make('div', { part: 'tools' }, ...tools(item, words, act))));
+    tick();
+  };
+
+  return {
+    node,
+    open,
+    tick,
+    show(now, as) {
+      if (now === item && as.words === look.words && as.lang === look.lang && as.heading === look.heading) return;
+      const focused = stops().findIndex((stop) => stop.matches(':focus'));
+      [item, look] = [now, as];
+      draw();
+      stops()[focused]?.focus();
+    },
+  };
+};

@@ -1,0 +1,50 @@
+/** Times as people say them. @import * as T from './elements.js' */
+const DAY = 864e5;
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} */
+const UNITS = [['year', 365 * DAY], ['month', 30 * DAY], ['week', 7 * DAY], ['day', DAY], ['hour', 36e5], ['minute', 6e4], ['second', 1]];
+/** @type {Map<string, T.Formats>} */
+const made = new Map();
+
+/** @type {T.FormatsOf} */
+const formats = (lang) => {
+  if (!made.has(lang)) {
+    made.set(lang, {
+      ago: new Intl.RelativeTimeFormat(lang, { numeric: 'auto', style: 'narrow' }),
+      days: new Intl.RelativeTimeFormat(lang, { numeric: 'auto' }),
+      date: new Intl.DateTimeFormat(lang, { weekday: 'long', day: 'numeric', month: 'long' }),
+      whole: new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'short' }),
+    });
+  }
+  return /** @type {T.Formats} */ (made.get(lang));
+};
+
+/** @type {T.Ago} */
+export const ago = (then, now, lang) => {
+  const gone = Math.max(0, now - then);
+  const [unit, size] = UNITS.find((each) => gone >= each[1]) ?? UNITS[6];
+  return formats(lang).ago.format(unit === 'second' ? 0 : -Math.floor(gone / size), unit);
+};
+
+/** @type {T.Exactly} */
+export const exactly = (then, lang) => formats(lang).whole.format(then);
+
+/** @type {(time: number, days?: number, hour?: number) => number} */
+const midnight = (time, days = 0, hour = 0) => {
+  const date = new Date(time);
+  return new Date(date.getFullYear(), date.getMonth(), date.getDate() + days, hour).getTime();
+};
+
+/** @type {T.Day} */
+export const day = (then, now, lang) => {
+  const { days, date } = formats(lang);
+  const back = Math.round((midnight(now) - midnight(then)) / DAY);
+  const name = back < 2 ? days.format(-Math.max(0, back), 'day') : date.format(then);
+  return name.charAt(0).toLocaleUpperCase(lang) + name.slice(1);
+};
+
+/** @type {T.Later} */
+export const later = (now) => ({
+  hour: now + 36e5,
+  tomorrow: midnight(now, 1, 9),
+  week: midnight(now, ((8 - new Date(now).getDay()) % 7) || 7, 9), // Monday
+});

@@ -1,0 +1,41 @@
+/** New ones, for a moment, above all else of the page. @import * as T from './elements.js' */
+import { cut, make, tool } from './dom.js';
+import { face } from './item.js';
+
+const SHOWN_MS = 6000;
+const MOST = 3;
+
+/** @type {T.CreateToasts} */
+export const createToasts = (select) => {
+  const element = make('div', { part: 'toasts', popover: 'manual', role: 'status' });
+
+  /** @type {(toast: HTMLElement) => void} */
+  const drop = (toast) => {
+    toast.remove();
+    if (!element.childElementCount) element.hidePopover();
+  };
+
+  /** It goes by itself, but not while somebody is reading it. @type {(toast: HTMLElement) => void} */
+  const expire = (toast) => {
+    setTimeout(() => {
+      if (toast.isConnected) toast.matches(':hover, :focus-within') ? expire(toast) : drop(toast);
+    }, SHOWN_MS);
+  };
+
+  return {
+    element,
+    show(item, words) {
+      const open = make('button', { type: 'button', part: 'title', dir: 'auto', onclick() {
+        drop(toast);
+        select(item);
+      } }, cut(item.title || item.body || item.kind));
+      const toast = make('div', { part: `toast ${item.severity}` }, face(item),
+        make('div', { part: 'text' }, open, ...(item.title && item.body ? [make('p', { part: 'body', dir: 'auto' }, cut(item.body))] : [])),
+        tool('close', words.close, () => drop(toast)));
+      element.append(toast);
+      while (element.childElementCount > MOST) element.firstElementChild?.remove();
+      element.showPopover();
+      expire(toast);
+    },
+  };
+};

@@ -1,0 +1,69 @@
+"""Modules put together into one."""
+
+from __future__ import annotations
+
+import pytest
+
+from belfry.bundle import bundle
+
+LEAF = "/** A leaf. */\nexport const one = 1; // the first\nconst own = 2;\nexport class Two {\n  x = own;\n}\n"
+
+
+def test_what_a_module_needs_comes_before_it_and_each_comes_once():
+    whole = bundle(
+        {
+            "index.js": "import { middle } from './middle.js';\nexport { one } from './leaf.js';\nexport { middle };\n",
+            "middle.js": "import { one } from './leaf.js';\nexport const middle = one + 1;\n",
+            "leaf.js": LEAF,
+            "other.js": "export const never = 0;\n",
+        },
+        "index.js",
+    )
+    assert whole.count("const one = 1") == 1
+    assert (
+        whole.index("const one = 1")
+        < whole.index("const middle = one + 1")
+        < whole.index("export const { one, middle }")
+    )
+    assert "never" not in whole
+
+
+def test_names_of_one_module_do_not_meet_those_of_another():
+    whole = bundle(
+        {"index.js": "import { one } from './leaf.js';\nconst own = one;\nexport { own };\n", "leaf.js": LEAF},
+        "index.js",
+    )
+    assert whole.count("(() => {") == 2
+
+
+def test_comments_and_indentation_go_and_texts_stay():
+    text = "const url = 'http://x/*'; // why\n\nexport const f = () => {\n  // a line\n  return `${url} /* a */`;\n};\n"
+    whole = bundle({"index.js": text}, "index.js")
+    assert "why" not in whole
+    assert "a line" not in whole
+    assert "'http://x/*'" in whole
+    assert "`${url} /* a */`" in whole
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "import x from './leaf.js';",
+        "import './leaf.js';",
+        "export default 1;",
+        "export * from './leaf.js';",
+        "export let x = 1;",
+    ],
+)
+def test_another_form_is_refused_and_not_served_broken(form: str):
+    with pytest.raises(ValueError, match="cannot bundle"):
+        bundle({"index.js": f"{form}\n", "leaf.js": LEAF}, "index.js")
+
+
+def test_modules_that_need_each_other_are_refused():
+    modules = {
+        "index.js": "import { a } from './a.js';\n",
+        "a.js": "import { b } from './index.js';\nexport const a = b;\n",
+    }
+    with pytest.raises(ValueError, match=r"index\.js -> a\.js -> index\.js"):
+        bundle(modules, "index.js")
