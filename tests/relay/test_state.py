@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from belfry import hub as hub_module
+from belfry import queries
 from streams import (
     Belfry,
     Client,
@@ -61,6 +62,26 @@ async def test_reading_on_one_device_is_told_to_all_of_them_with_the_counts(serv
     assert (await change(one))["unseen"] == 0
     await send(writer, "for u2", recipient="u2")
     assert await stranger.titles(1) == ["for u2"]
+
+
+async def test_counts_are_those_of_the_frames_cursor_whatever_commits_before_they_are_counted(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await serve()
+    client, writer = await belfry.live(), await connect()
+    first = await send(writer, "first")
+    await client.titles(1)
+    count = queries.badges
+
+    async def late(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        await send(writer, "between the poll and the counting")
+        return await count(*arguments)
+
+    monkeypatch.setattr(queries, "badges", late)
+    await call(writer, "mark_seen", "u1", [first])
+    assert counts(1, 0).items() <= (await change(client)).items()
+    assert await client.titles(1) == ["between the poll and the counting"]
 
 
 async def test_all_read_is_told_by_a_position_and_the_ids_above_it(serve: Serve, connect: Any):
