@@ -1,6 +1,7 @@
 # Belfry. `make` alone lists what there is.
 
 PYTHON ?= python3
+PARALLEL ?= -n 2 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -27,7 +28,7 @@ run: install ## serve the demo on an embedded Postgres
 	@$(BIN)/belfry serve --dev
 
 test: install ## run every test, then those of the database again on a second major version where there is one
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 	$(BIN)/python -m tests.majors second
 
 test-majors: install ## run the SQL tests and the short torture on PostgreSQL 14 to 18
