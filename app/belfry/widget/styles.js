@@ -41,10 +41,10 @@ svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-
 [part=popover]:popover-open { animation: appear .14s ease-out }
 
 [part=inbox] {
-  position: relative; display: flex; flex-direction: column; width: 100%; height: var(--belfry-height, 560px); max-height: calc(100vh - 80px);
+  position: relative; display: flex; flex-direction: column; width: 100%; height: var(--belfry-height, 560px); max-height: var(--belfry-max-height, calc(100vh - 80px));
   background: var(--_background); border-radius: inherit; overflow: hidden;
 }
-[part=header] { display: flex; align-items: center; padding: 12px 12px 4px 16px; padding-inline: 16px 10px; gap: 2px }
+[part=header] { display: flex; align-items: center; padding-block: 12px 4px; padding-inline: 16px 10px; gap: 2px }
 [part=heading] { font-size: 15px; font-weight: 650; letter-spacing: -.01em }
 [part=header] > [part=tools] { margin-inline-start: auto }
 [part~=tool], ::slotted([part~=tool]) { display: grid; place-items: center; width: 28px; height: 28px; border-radius: 7px; color: var(--_muted) }
@@ -66,15 +66,20 @@ svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-
 ul { list-style: none; padding: 0 }
 li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part=day] { padding: 14px 16px 4px; color: var(--_muted); font-size: 12px; font-weight: 600 }
-[part~=item] { position: relative; display: flex; gap: 12px; padding: 11px 16px; padding-inline: 22px 16px }
+[part~=item] { position: relative; display: flex; gap: 12px; padding-block: 11px; padding-inline: 22px 16px }
 [part~=item]:hover, [part~=item]:focus-within { background: var(--_hover) }
 [part~=unread]::before { content: ""; position: absolute; inset-inline-start: 8px; top: 23px; width: 7px; height: 7px; border-radius: 50%; background: var(--_unread) }
-[part~=avatar] { flex: none; display: grid; place-items: center; width: 32px; height: 32px; border-radius: 50%; overflow: hidden; background: var(--_hover); color: var(--_muted); font-size: 12px; font-weight: 600 }
-[part~=avatar][style] { background: light-dark(oklch(.92 .05 var(--hue)), oklch(.36 .07 var(--hue))); color: light-dark(oklch(.38 .1 var(--hue)), oklch(.9 .06 var(--hue))) }
+[part~=avatar] {
+  --_hue: var(--hue, 0); flex: none; display: grid; place-items: center; width: 32px; height: 32px; border-radius: 50%; overflow: hidden; font-size: 12px; font-weight: 600;
+  background: light-dark(oklch(.94 var(--_chroma, .05) var(--_hue)), oklch(.34 var(--_chroma, .06) var(--_hue)));
+  color: light-dark(oklch(.42 var(--_chroma, .1) var(--_hue)), oklch(.88 var(--_chroma, .08) var(--_hue)));
+}
+[part~=info] { --_chroma: 0 }
+[part~=avatar][style] { --_chroma: initial }
+[part~=success] { --hue: 150 }
+[part~=warning] { --hue: 75 }
+[part~=error] { --hue: 25 }
 [part~=avatar] img { width: 100%; height: 100%; object-fit: cover }
-[part~=avatar].x, [part~=success]:not([style], [part~=item], [part~=toast]) { color: light-dark(#117a43, #5dd693); background: light-dark(#e3f6ea, #14321f) }
-[part~=avatar][part~=warning]:not([style]) { color: light-dark(#8a5300, #f0b34c); background: light-dark(#fdf0d7, #38290f) }
-[part~=avatar][part~=error]:not([style]) { color: light-dark(#b91c1c, #f98b8b); background: light-dark(#fde8e8, #3f1a1c) }
 [part=text] { flex: 1; min-width: 0; overflow-wrap: anywhere }
 [part=title], [part=body] { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; text-decoration: none; font-weight: 500; unicode-bidi: isolate; cursor: pointer }
 [part~=unread] [part=title], [part~=toast] [part=title] { font-weight: 620 }
@@ -84,7 +89,6 @@ li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part=body] { font-weight: 400; color: var(--_muted); cursor: inherit }
 [part=meta] { display: flex; gap: 8px; margin-top: 2px; color: var(--_muted); font-size: 12px }
 [part=behind] { font-weight: 600 }
-[part=time] { position: relative }
 [part=actions] { display: flex; flex-wrap: wrap; gap: 8px; margin-top: 8px }
 [part~=action] { position: relative; padding: 4px 11px; border: 1px solid var(--_border); border-radius: 7px; background: var(--_background); font-weight: 550; font-size: 13px; text-decoration: none; max-width: 100% }
 [part~=action]:hover { border-color: var(--_muted) }
@@ -105,19 +109,19 @@ li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part=preference] small { color: var(--_muted) }
 [part=preference]:hover { background: var(--_hover) }
 input { appearance: none; width: 34px; height: 20px; border-radius: 10px; background: light-dark(#8b8b95, #5c5c66); position: relative; flex: none; cursor: inherit }
-input::before { content: ""; position: absolute; inset: 2px auto 2px 2px; inset-inline-start: 2px; width: 16px; border-radius: 50%; background: #fff; transition: translate .14s }
+input::before { content: ""; position: absolute; inset-block: 2px; inset-inline-start: 2px; width: 16px; border-radius: 50%; background: #fff; transition: translate .14s }
 input:checked { background: var(--_accent) }
 input:checked::before { translate: 14px }
 input:checked:dir(rtl)::before { translate: -14px }
 input:disabled { opacity: .5 }
-[part=toasts]:popover-open { inset: auto 16px 16px auto; inset-inline: auto 16px; display: grid; gap: 10px; width: min(360px, 100vw - 32px) }
+[part=toasts]:popover-open { inset-block: auto 16px; inset-inline: auto 16px; display: grid; gap: 10px; width: min(360px, 100vw - 32px) }
 [part~=toast] { display: flex; gap: 12px; padding: 12px 14px; animation: appear .2s ease-out }
 ::slotted([slot=close]) { display: none }
 @keyframes appear { from { opacity: 0; translate: 0 -6px } }
 @keyframes breathe { 50% { opacity: .45 } }
 @media (max-width: 480px) {
   [part=popover] { inset: 0 !important; width: 100vw; max-width: none; border: 0; border-radius: 0 }
-  [part=popover] belfry-inbox { --belfry-height: 100dvh; max-height: none }
+  [part=popover] belfry-inbox { --belfry-height: 100dvh; --belfry-max-height: none }
 }
 @media (hover: none) { [part~=item] > [part=tools] { opacity: 1; visibility: visible; position: static; border: 0; background: none } }
 @media (prefers-reduced-motion: reduce) { *, ::before { animation: none !important; transition: none !important } }
