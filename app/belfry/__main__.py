@@ -14,9 +14,9 @@ from typing import NoReturn
 import psycopg
 
 from belfry import __version__, errors, logs
-from belfry.commands import common, key, migrate, send, serve, tail, token, trace
+from belfry.commands import common, doctor, erase, export, key, migrate, prune, send, serve, tail, token, trace
 
-COMMANDS = (serve.COMMAND, migrate.COMMAND, token.COMMAND, send.COMMAND, tail.COMMAND, key.COMMAND, trace.COMMAND)
+COMMANDS = tuple(each.COMMAND for each in (serve, migrate, token, send, tail, key, trace, doctor, prune, erase, export))
 DESCRIPTION = "In-app notifications from the Postgres you already have."
 EPILOG = """\
 examples:

@@ -194,6 +194,9 @@ class Config:
     page_rows: int = _setting(500, _whole(1, 100_000), "rows that one query reads at most")
     tick_seconds: float = _setting(1.0, _seconds(0.01, 60), "safety tick: the table is read at least this often")
     drain_seconds: float = _setting(1.0, _seconds(0, 600), "time that streams get to end at a stop")
+    retention_days: int | None = _setting(
+        None, _whole(1, 36_500), "notifications older than this many days are removed by the relays; none: all is kept"
+    )
     log_level: str = _setting("info", _log_level, "debug, info, warning or error")
     reuse_port: bool = _setting(
         False, _flag, "let several processes share the port (SO_REUSEPORT); set by --workers itself"

@@ -131,6 +131,10 @@ class MigrationMissing(DatabaseError):
     """There is no migration to revert or to write."""
 
 
+class PruningBusy(DatabaseError):
+    """Another prune is running on this database: try again when it is done."""
+
+
 class PoolerInTheWay(DatabaseError):
     """A pooler in transaction mode loses LISTEN: set BELFRY_DIRECT_URL to a direct connection to Postgres."""
 

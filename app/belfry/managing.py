@@ -71,6 +71,17 @@ async def set_traits(connection: Connection, recipient: str, traits: Mapping[str
     await _value(connection, call, {"recipient": recipient, "traits": Jsonb(dict(traits))})
 
 
+async def erase(connection: Connection, recipient: str) -> int:
+    """Forget a recipient; how many rows that took. Raises Unprocessable."""
+    return await _value(connection, "SELECT belfry.erase(recipient => %(recipient)s)", {"recipient": recipient})
+
+
+async def export(connection: Connection, recipient: str) -> str:
+    """All that is stored of a recipient, as JSON text, so that no number loses a digit. Raises Unprocessable."""
+    call: LiteralString = "SELECT jsonb_pretty(belfry.export(recipient => %(recipient)s))"
+    return await _value(connection, call, {"recipient": recipient})
+
+
 async def define_segment(connection: Connection, name: str, filter: Mapping[str, Any] | str) -> None:
     """Say whom a segment holds: whose traits contain the filter, which may be text. Raises Unprocessable."""
     if isinstance(filter, str):

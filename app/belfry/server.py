@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -17,12 +17,13 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from belfry import __version__, access, bodies, database, errors, migrations, queries
+from belfry import __version__, access, bodies, database, errors, migrations, preflight
 from belfry.auth import Verifier
 from belfry.config import Config
 from belfry.due import Due
 from belfry.hub import Hub
 from belfry.protocol import StreamingProtocol
+from belfry.pruning import Pruning
 from belfry.relay import Relay
 from belfry.replay import Replay
 from belfry.web import (
@@ -47,8 +48,6 @@ log = logging.getLogger(__name__)
 
 API_CONNECTIONS = 4
 PROBE_SECONDS = 5.0
-PROBE_PAUSE_SECONDS = 0.1
-PROBE_ASKS = 5
 BACKLOG = 4096
 
 
@@ -177,53 +176,17 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
     relay = Relay(config, hub, direct[0], direct[1], replay)
     state.update({"relay": relay, "replay": replay, "pool": api})
     async with direct[0].connection() as connection, direct[1].connection() as other:
-        await _refuse_pooler(connection, other)
+        await preflight.refuse_pooler(connection, other)
     async with direct[0].connection() as connection, api.connection() as other:
         await migrations.check(connection)
-        await _preflight(connection, other)
+        await preflight.refuse_unfit(connection, other)
     listening = asyncio.create_task(relay.listener.run())
     async with direct[0].connection() as connection:
-        await _probe_bell(relay, connection)
-    due = Due(api, config.tick_seconds)
-    return relay, [listening, asyncio.create_task(relay.run()), asyncio.create_task(due.run())]
-
-
-async def _preflight(direct: queries.Connection, api: queries.Connection) -> None:
-    """Refuse what the protocols do not hold on."""
-    in_recovery, cache_size, increment, subscriber = await queries.preflight(direct)
-    if in_recovery:
-        raise errors.InRecovery()
-    if (cache_size, increment) != (1, 1):
-        raise errors.SequenceChanged()
-    if subscriber:
-        raise errors.LogicalSubscriber()
-    cluster, name, standby = await queries.place(api)
-    if (cluster, name) != (await queries.place(direct))[:2]:
-        raise errors.ConfigError("BELFRY_DIRECT_URL and BELFRY_DATABASE_URL lead to two different databases")
-    if standby:
-        raise errors.InRecovery()
-
-
-async def _refuse_pooler(one: queries.Connection, other: queries.Connection) -> None:
-    """Refuse a pooler in transaction mode: two sessions must be two backends, the same two each time they are asked.
-
-    Before anything is prepared there, and beside `_probe_bell`, which a pooler with other traffic may satisfy.
-    """
-    first, second = [{await queries.backend(each) for _ in range(PROBE_ASKS)} for each in (one, other)]
-    if first == second or len(first) > 1 or len(second) > 1:
-        raise errors.PoolerInTheWay()
-
-
-async def _probe_bell(relay: Relay, connection: queries.Connection) -> None:
-    """Ring our own bell: a pooler in transaction mode accepts LISTEN and then loses it without a word."""
-    try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            while not relay.heard_probe.is_set():
-                await queries.ring(connection, relay.probe)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(relay.heard_probe.wait(), PROBE_PAUSE_SECONDS)
-    except TimeoutError:
-        raise errors.PoolerInTheWay() from None
+        await preflight.ring_until_heard(connection, relay.probe, relay.heard_probe, PROBE_SECONDS)
+    lives = [relay.run(), Due(api, config.tick_seconds).run()]
+    if config.retention_days is not None:
+        lives.append(Pruning(config.listen_url, config.retention_days).run())
+    return relay, [listening, *map(asyncio.create_task, lives)]
 
 
 @contextmanager

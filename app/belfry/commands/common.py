@@ -20,6 +20,7 @@ from belfry.config import SETTINGS, Config, environment
 DEV_DIRECTORY = Path(".belfry")
 """Where `serve --dev` keeps its database, its secret and its API key, and tells where it is while it runs."""
 
+NO_DATABASE = "There is no database: set BELFRY_DATABASE_URL, or run `belfry serve --dev` in this directory."
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -126,9 +127,7 @@ def _left_by_dev(name: str) -> str | None:
 async def connected(url: str | None, *, pooled: bool = False) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
     """A connection for one command. What the database then refuses is raised as a BelfryError."""
     if url is None:
-        raise errors.DatabaseUrlMissing(
-            "There is no database: set BELFRY_DATABASE_URL, or run `belfry serve --dev` in this directory."
-        )
+        raise errors.DatabaseUrlMissing(NO_DATABASE)
     connection = await _connect(url, pooled=pooled)
     try:
         async with connection:

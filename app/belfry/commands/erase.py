@@ -1,0 +1,50 @@
+"""`belfry erase`: a person is forgotten."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from belfry import errors, managing
+from belfry.commands import common
+
+EXAMPLES = """\
+  belfry export u1 > u1.json      first, perhaps: all that is stored of them
+  belfry erase u1                 asks, and forgets the recipient u1 for ever
+  belfry erase u1 --yes           does not ask"""
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipient", metavar="RECIPIENT", help="whom to forget")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    common.add_settings(parser, ["database_url"])
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if not arguments.yes:
+        _confirm(arguments.recipient)
+    url = common.load_client_config(arguments).database_url
+    rows = asyncio.run(_erase(url, arguments.recipient))
+    common.say(
+        f"{rows:,} rows of {arguments.recipient!r} erased" if rows else f"nothing of {arguments.recipient!r} was stored"
+    )
+    return 0
+
+
+async def _erase(url: str | None, recipient: str) -> int:
+    async with common.connected(url, pooled=True) as connection:
+        return await managing.erase(connection, recipient)
+
+
+def _confirm(recipient: str) -> None:
+    """Go on only when a person repeats the name. Raises UsageError, BelfryError."""
+    if not sys.stdin.isatty():
+        raise errors.UsageError("this cannot be undone: say --yes where nobody can be asked")
+    sys.stderr.write(f"This erases all that is stored of {recipient!r}, for ever. Repeat the name to go on: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().rstrip("\n") != recipient:
+        raise errors.BelfryError("that was not the name: nothing is erased")
+
+
+COMMAND = common.Command("erase", "forget a recipient, and all that is stored of them", EXAMPLES, _arguments, _run)
