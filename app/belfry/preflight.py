@@ -21,7 +21,8 @@ async def refuse_unfit(direct: queries.Connection, api: queries.Connection) -> N
     if subscriber:
         raise errors.LogicalSubscriber()
     cluster, name, standby = await queries.place(api)
-    if (cluster, name) != (await queries.place(direct))[:2]:
+    other, called, _ = await queries.place(direct)
+    if name != called or (cluster or other) != (other or cluster):
         raise errors.ConfigError("BELFRY_DIRECT_URL and BELFRY_DATABASE_URL lead to two different databases")
     if standby:
         raise errors.InRecovery()

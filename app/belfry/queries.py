@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, LiteralString
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 from psycopg.types.json import Jsonb
 
 from belfry.batch import Badge
@@ -289,9 +289,15 @@ async def backend(connection: Connection) -> int:
     return (await cursor.fetchall())[0][0]
 
 
-async def place(connection: Connection) -> tuple[int, str, bool]:
-    """The cluster and the database behind a connection, and whether it is a standby that was asked."""
-    cursor = await connection.execute(
-        "SELECT system_identifier, current_database(), pg_is_in_recovery() FROM pg_control_system()"
-    )
-    return (await cursor.fetchall())[0]
+async def place(connection: Connection) -> tuple[int | None, str, bool]:
+    """The cluster and the database behind a connection, and whether it is a standby that was asked.
+
+    Some hosted Postgres do not tell which cluster it is.
+    """
+    cursor = await connection.execute("SELECT current_database(), pg_is_in_recovery()")
+    ((name, standby),) = await cursor.fetchall()
+    try:
+        cursor = await connection.execute("SELECT system_identifier FROM pg_control_system()")
+    except (errors.InsufficientPrivilege, errors.UndefinedFunction, errors.FeatureNotSupported):
+        return None, name, standby
+    return (await cursor.fetchall())[0][0], name, standby

@@ -32,6 +32,10 @@ ALL = [
     ["key", "create"],
     ["key", "list"],
     ["key", "revoke"],
+    ["doctor"],
+    ["prune"],
+    ["erase"],
+    ["export"],
 ]
 
 

@@ -39,9 +39,13 @@ def _run(arguments: argparse.Namespace) -> int:
     if config.database_url is None:
         raise errors.DatabaseUrlMissing(common.NO_DATABASE)
     found = asyncio.run(doctor.examine(config))
-    found = {name: dataclasses.replace(each, seen=logs.redact(each.seen)) for name, each in found.items()}
+    found = {name: _redacted(each) for name, each in found.items()}
     common.say(_as_json(found) if arguments.json else "\n".join(_lines(found)))
     return 1 if any(each.state == "fail" for each in found.values()) else 0
+
+
+def _redacted(found: Finding) -> Finding:
+    return dataclasses.replace(found, seen=logs.redact(found.seen), advice=logs.redact(found.advice))
 
 
 def _as_json(found: Mapping[str, Finding]) -> str:

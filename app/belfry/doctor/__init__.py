@@ -50,7 +50,7 @@ async def examine(config: Config) -> dict[str, Finding]:
         async with visited(config) as site:
             found["database"] = Finding("ok", where(site))
             for check in CHECKS:
-                found[name_of(check)] = await _looked(check, site)
+                found[name_of(check)] = await looked(check, site)
     except errors.DatabaseError as error:
         found["database"] = refused(error)
     return found | {name_of(check): check(config) for check in here.CHECKS}
@@ -62,7 +62,7 @@ def where(site: Site) -> str:
     return f"{info.dbname} on {info.host}:{info.port}, as {info.user}"
 
 
-async def _looked(check: Callable[[Site], Awaitable[Finding]], site: Site) -> Finding:
+async def looked(check: Callable[[Site], Awaitable[Finding]], site: Site) -> Finding:
     """The finding of a check; what keeps it from looking is a finding too."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):

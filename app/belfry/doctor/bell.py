@@ -75,8 +75,9 @@ WRITERS: LiteralString = """
         a.state, extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8
     FROM pg_locks AS l
     LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
-    LEFT JOIN pg_prepared_xacts AS p
-        ON l.pid IS NULL AND p.transaction::text = split_part(l.virtualtransaction, '/', 2)
+    LEFT JOIN pg_locks AS own ON l.pid IS NULL AND own.pid IS NULL AND own.locktype = 'transactionid'
+        AND own.virtualtransaction = l.virtualtransaction
+    LEFT JOIN pg_prepared_xacts AS p ON p.transaction = own.transactionid
     WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND l.relation IN ('belfry.notification'::regclass, 'belfry.change'::regclass)

@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 from typing import LiteralString
 
-import psycopg
+from psycopg import errors
 
 from belfry import preflight
 from belfry.doctor.finding import Finding, fail, ok, skipped, warn
@@ -26,6 +26,11 @@ async def postgres(site: Site) -> Finding:
         "SELECT current_setting('server_version_num')::integer, current_setting('server_version'),"
         " current_setting('max_prepared_transactions')::integer"
     )
+    return version(number, text, prepared)
+
+
+def version(number: int, text: str, prepared: int) -> Finding:
+    """What is to be said of a version, and of as many prepared transactions as it allows."""
     if number < OLDEST * 10_000:
         return fail(f"{text} is too old", f"upgrade Postgres to {OLDEST} or newer, best to {NEWEST}")
     if number == 140_000:
@@ -138,7 +143,7 @@ async def epoch(site: Site) -> Finding:
     token, *known = await site.row(KNOWN)
     try:
         found = await site.row(IDENTITY)
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported):
+    except (errors.InsufficientPrivilege, errors.UndefinedFunction, errors.FeatureNotSupported):
         return skipped(
             "this server does not tell which one it is",
             "after a failover that lost commits, or a restored backup: SELECT belfry.new_epoch()",
