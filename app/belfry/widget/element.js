@@ -109,7 +109,7 @@ export class BelfryElement extends Base {
   }
 
   #start() {
-    if (this.#begun) return;
+    if (this.#begun || (!this.#given && this.hasAttribute('hosted'))) return; // its page will say which client
     const { signal } = this.#begun = new AbortController();
     if (!this.#given) {
       this.#own = this.#make();
