@@ -105,14 +105,23 @@ class Reloading(Client):
         super()._take(frame)
 
 
+@dataclass(slots=True)
 class Dropping(Client):
-    """A client that drops by id what it has: so the widget does, for a cursor that had to be widened."""
+    """A client that drops by id what it has had: so the widget does, for a cursor that had to be widened.
+
+    Changes too: an `unsubscribed` that comes again must not take what a later stay has brought.
+    """
+
+    had: set[int] = field(default_factory=set[int])
 
     def _take(self, frame: sse_client.Frame) -> None:
-        if frame.event == "message" and json.loads(frame.data)["id"] in self.seen.delivered:
-            self.notes["dropped by id"] += 1
-            return
-        super()._take(frame)
+        if frame.event in ("message", "change"):
+            id = json.loads(frame.data)["id"]
+            if id in self.had:
+                self.notes["dropped by id"] += 1
+                return
+            self.had.add(id)
+        super(Dropping, self)._take(frame)
 
 
 # --- strikes -------------------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ const changed = (state, change) => {
 /** @type {T.Unsure} */
 const unsure = ({ known: { items }, next, filter }, { verb, id, ids = [], through }, hit, over) => {
   const { state = 'all', tags } = filter;
-  if (verb === 'preference') return items.some((item) => item.id > id);
+  if (verb === 'preference' || verb === 'unsubscribed') return items.some((item) => item.id > id); // it came late, or again
   if (verb === 'revised') return !!tags;
   if (state === 'all' && ['read', 'unread', 'seen'].includes(verb)) return false;
   // A part of a group leaves: another stands for the rest.
