@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from belfry import doctor
+from belfry import doctor, migrations
 from belfry.config import Config
 from belfry.doctor import bell, growth, schema, server
 from belfry.doctor.finding import Finding
@@ -109,7 +109,7 @@ async def test_a_fault_of_the_schema_fails_and_says_what_to_do(
 
 async def test_what_it_says_to_do_about_an_index_makes_it_whole_again(database: str, connect: Connect) -> None:
     owner = await connect()
-    names = list(schema.declared())
+    names = list(schema.declared(each.up for each in migrations.load()))
     for name in names:
         await owner.execute(f"DROP INDEX belfry.{name}".encode())
     for _ in names:

@@ -68,13 +68,18 @@ def test_a_missing_key_is_told() -> None:
     assert (found.state, "BELFRY_SECRET" in found.advice) == ("warn", True), found
 
 
-def test_the_indexes_of_the_migrations_are_read_with_what_was_dropped_left_out() -> None:
-    found = schema.declared()
-    assert found["notification_topic_idx"].startswith(
-        "CREATE INDEX notification_topic_idx ON belfry.notification (topic"
-    )
-    assert "INCLUDE (kind" in found["notification_recipient_idx"], "the later of two texts counts"
-    assert not [name for name in found if not name.endswith("_idx")]
+def test_the_indexes_of_migrations_are_read_and_those_that_were_dropped_left_out() -> None:
+    first = """
+        CREATE INDEX a_idx ON belfry.t (a);
+        CREATE UNIQUE INDEX b_idx ON belfry.t (b)
+            WHERE b > 0;
+        CREATE INDEX c_idx ON belfry.t (c);
+    """
+    second = "DROP INDEX belfry.a_idx, belfry.c_idx; CREATE INDEX a_idx ON belfry.t (a, b); DROP INDEX IF EXISTS x_idx;"
+    assert schema.declared([first, second]) == {
+        "b_idx": "CREATE UNIQUE INDEX b_idx ON belfry.t (b) WHERE b > 0;",
+        "a_idx": "CREATE INDEX a_idx ON belfry.t (a, b);",
+    }
 
 
 # --- how they are told -----------------------------------------------------------------------------------------

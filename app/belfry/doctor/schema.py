@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import LiteralString
 
 from psycopg import sql
@@ -133,11 +133,11 @@ TABLES: LiteralString = """
 """
 
 
-def declared() -> dict[str, str]:
-    """The statement that makes each index that the migrations leave, by its name."""
+def declared(texts: Iterable[str]) -> dict[str, str]:
+    """The statement that makes each index that these migrations leave, by its name."""
     found: dict[str, str] = {}
-    for migration in migrations.load():
-        for match in _INDEX.finditer(migration.up):
+    for text in texts:
+        for match in _INDEX.finditer(text):
             if match[1]:
                 found[match[1]] = " ".join(match[0].split())
             for name in _dropped(match[3] or ""):
@@ -154,7 +154,7 @@ async def indexes(site: Site) -> Finding:
     there = await site.rows(INDEXES)
     if invalid := [name for name, valid, _, _ in there if not valid]:
         return fail(f"not valid: {', '.join(invalid)}", f"REINDEX INDEX CONCURRENTLY belfry.{invalid[0]}")
-    wanted = declared()
+    wanted = declared(each.up for each in migrations.load())
     if missing := [name for name in wanted if name not in {name for name, *_ in there}]:
         statement = wanted[missing[0]].replace(" INDEX ", " INDEX CONCURRENTLY ", 1)
         return fail(f"missing: {', '.join(missing)}", statement)
