@@ -133,6 +133,7 @@ export const createClient = (options = {}) => {
       take(frame);
     },
     turn,
+    Source: options.EventSource ?? globalThis.EventSource,
   });
 
   const joined = () => sharing(share && who ? `belfry:${src}:${who}` : '', {

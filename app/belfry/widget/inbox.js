@@ -15,11 +15,10 @@ const PASSED_ON = /** @type {const} */ (['notification', 'counts', 'status', 'er
 /** @type {T.FilterOf} */
 const filterOf = (tab) => {
   const [, name, value] = /^(kind|tag):(.+)$/.exec(tab) ?? [];
-  return name ? { [`${name}s`]: [value] } : { state: /** @type {T.Standing} */ (tab) };
+  return name ? { [`${name}s`]: [value] } : tab === 'all' ? {} : { state: /** @type {T.Standing} */ (tab) };
 };
 
 export class BelfryInbox extends BelfryElement {
-  #tab = '';
   #newest = Infinity; // what is newer waits behind the pill
   #frame = 0;
   #visible = false;
@@ -52,7 +51,6 @@ export class BelfryInbox extends BelfryElement {
 
   /** @type {T.Begin} */
   begin(client, signal) {
-    this.#tab = '';
     const off = [
       ...PASSED_ON.map((name) => client.on(name, (event) => this.tell(name, event))),
       client.on('snapshot', () => this.#soon()),
@@ -89,6 +87,12 @@ export class BelfryInbox extends BelfryElement {
     }, words[name] ?? name.replace(/^\w+:/, ''))));
     if (names.includes(this.#tab)) this.#draw();
     else this.#show(names[0]);
+  }
+
+  /** The one that shows what the client lists. */
+  get #tab() {
+    const listed = JSON.stringify(this.client?.snapshot.filter);
+    return this.names.find((name) => JSON.stringify(filterOf(name)) === listed) ?? '';
   }
 
   /** The tabs, by the attribute. @type {string[]} */
@@ -132,7 +136,6 @@ export class BelfryInbox extends BelfryElement {
 
   /** @param {string} name */
   #show(name) {
-    this.#tab = name;
     this.#newest = Infinity;
     this.#panel.hidden = true;
     this.#scroll.scrollTop = 0;
@@ -214,11 +217,12 @@ export class BelfryInbox extends BelfryElement {
 
   /** @param {number} unread */
   #mind(unread) {
+    const now = this.#tab;
     this.names.forEach((name, at) => {
       const tab = /** @type {HTMLElement} */ (this.#tabs.children[at]);
       if (!tab) return;
-      tab.ariaSelected = `${name === this.#tab}`;
-      tab.tabIndex = name === this.#tab ? 0 : -1;
+      tab.ariaSelected = `${name === now}`;
+      tab.tabIndex = name === now ? 0 : -1;
       tab.dataset.count = name === 'unread' && unread ? unread.toLocaleString(this.speaks) : '';
     });
   }

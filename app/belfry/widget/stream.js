@@ -6,7 +6,7 @@ const OPENING_MS = 30_000;
 const LIMITED_ATTEMPT = 5;
 
 /** @type {T.Streaming} */
-export const streaming = ({ locate, hear, turn }) => {
+export const streaming = ({ locate, hear, turn, Source }) => {
   /** @type {EventSource | null} */
   let source = null;
   /** @type {T.Timer} */
@@ -48,7 +48,7 @@ export const streaming = ({ locate, hear, turn }) => {
     turn(trouble || 'connecting');
     try {
       const { url, withCredentials } = await locate();
-      if (mine === tries) listen(new EventSource(url, { withCredentials }));
+      if (mine === tries) listen(new Source(url, { withCredentials }));
     } catch (/** @type {any} */ error) {
       if (mine === tries) fail(error);
     }

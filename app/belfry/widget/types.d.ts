@@ -152,6 +152,8 @@ export interface Options {
   share?: boolean;
   /** Asks instead of the browser's own. */
   fetch?: typeof fetch;
+  /** Opens the stream instead of the browser's own. */
+  EventSource?: typeof EventSource;
 }
 
 export type Ids = number | readonly number[];
@@ -312,6 +314,7 @@ export type Streaming = (owner: {
   locate: () => Promise<{ url: string; withCredentials: boolean }>;
   hear: (frame: Frame) => void;
   turn: Turn;
+  Source: typeof EventSource;
 }) => {
   open(): void;
   close(): void;
