@@ -3,6 +3,7 @@ CREATE OR REPLACE FUNCTION belfry.declare_kind(
 ) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
+#variable_conflict use_column
 DECLARE
     present belfry.kind;
     taken bigint;
@@ -24,8 +25,10 @@ BEGIN
     VALUES ('*', 'declared', declare_kind.kind, declare_kind.enabled OR declare_kind.required)
     RETURNING change.id INTO taken;
     UPDATE belfry.kind SET until = taken WHERE kind.kind = declare_kind.kind AND kind.until IS NULL;
+    -- Conflicts only when a snapshot older than the lock hid another declaration; then this raises 40001, not 23505.
     INSERT INTO belfry.kind (kind, since, label, required, enabled)
-    VALUES (declare_kind.kind, taken, declare_kind.label, declare_kind.required, declare_kind.enabled);
+    VALUES (declare_kind.kind, taken, declare_kind.label, declare_kind.required, declare_kind.enabled)
+    ON CONFLICT (kind) WHERE until IS NULL DO NOTHING;
     RETURN taken;
 END
 $$;

@@ -16,14 +16,15 @@ BEGIN
     PERFORM pg_advisory_xact_lock(1111837766, 4);
     INSERT INTO belfry.segment AS known (name, filter) VALUES (define_segment.name, define_segment.filter)
     ON CONFLICT ON CONSTRAINT segment_pkey DO UPDATE SET filter = excluded.filter;
+    -- Each is looked up by its key: a join of the two is quadratic until the tables have been analyzed.
     gained := ARRAY(
-        SELECT t.recipient FROM belfry.traits AS t WHERE t.traits @> define_segment.filter AND NOT EXISTS (
-            SELECT FROM belfry.subscription AS s
-            WHERE s.recipient = t.recipient AND s.topic = its_topic AND s.until IS NULL));
+        SELECT t.recipient FROM belfry.traits AS t WHERE t.traits @> define_segment.filter AND (
+            SELECT true FROM belfry.subscription AS s
+            WHERE s.recipient = t.recipient AND s.topic = its_topic AND s.until IS NULL) IS NULL);
     lost := ARRAY(
         SELECT s.recipient FROM belfry.subscription AS s WHERE s.topic = its_topic AND s.until IS NULL
-            AND NOT EXISTS (SELECT FROM belfry.traits AS t
-                WHERE t.recipient = s.recipient AND t.traits @> define_segment.filter));
+            AND (SELECT t.traits @> define_segment.filter FROM belfry.traits AS t
+                WHERE t.recipient = s.recipient) IS NOT TRUE);
     PERFORM belfry.enroll(gained, array_fill(its_topic, ARRAY[cardinality(gained)])) WHERE gained <> '{}';
     PERFORM belfry.dismiss(lost, array_fill(its_topic, ARRAY[cardinality(lost)])) WHERE lost <> '{}';
 END
@@ -37,9 +38,15 @@ CREATE OR REPLACE FUNCTION belfry.define_segment(name text, filter text) RETURNS
 AS $$
 DECLARE
     pairs CONSTANT text[] := string_to_array(define_segment.filter, ',');
+    contained jsonb;
 BEGIN
     IF define_segment.filter ~ '^\s*\{' THEN
-        PERFORM belfry.define_segment(define_segment.name, define_segment.filter::jsonb);
+        BEGIN
+            contained := define_segment.filter::jsonb;
+        EXCEPTION WHEN data_exception THEN
+            contained := NULL; -- which is refused by name
+        END;
+        PERFORM belfry.define_segment(define_segment.name, contained);
         RETURN;
     END IF;
     PERFORM belfry.require_argument(
@@ -51,4 +58,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION belfry.define_segment(text, text) IS
-    'The same with the filter as text: plan:pro,role:admin.';
+    'The same with the filter as text: plan:pro,role:admin, whose values are texts, or a JSON object.';

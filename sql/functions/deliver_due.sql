@@ -2,6 +2,9 @@ CREATE OR REPLACE FUNCTION belfry.deliver_due(max_rows integer DEFAULT 1000) RET
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
 BEGIN
+    PERFORM belfry.require_argument(
+        deliver_due.max_rows >= 1, 'max_rows', format('It is %s.', coalesce(deliver_due.max_rows::text, 'NULL')),
+        'Give 1 or more, or leave it out for 1000.');
     RETURN belfry.deliver_scheduled(deliver_due.max_rows) + belfry.end_snoozes(deliver_due.max_rows)
         + belfry.end_expired(deliver_due.max_rows);
 END

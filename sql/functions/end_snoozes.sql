@@ -13,12 +13,13 @@ BEGIN
             ORDER BY receipt.snoozed_until LIMIT end_snoozes.max_rows) AS oldest
         ORDER BY 1
     LOOP
+        EXIT WHEN done >= end_snoozes.max_rows;
         PERFORM FROM belfry.inbox WHERE inbox.recipient = reader FOR UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
         due := ARRAY(
             SELECT receipt.notification_id FROM belfry.receipt
             WHERE receipt.recipient = reader AND receipt.snoozed_until <= now()
-            ORDER BY receipt.notification_id LIMIT end_snoozes.max_rows);
+            ORDER BY receipt.notification_id LIMIT end_snoozes.max_rows - done);
         PERFORM belfry.mark(reader, 'unsnoozed', due, NULL, NULL, NULL);
         -- What has left the inbox meanwhile returns to nobody.
         UPDATE belfry.receipt SET snoozed_until = NULL

@@ -4,6 +4,9 @@ AS $$
 DECLARE
     gone bigint;
 BEGIN
+    PERFORM belfry.require_argument(
+        forget_idempotency.age >= interval '0', 'age', format('It is %s.', coalesce(forget_idempotency.age::text, 'NULL')),
+        'Give how old an answer must be, such as interval ''1 day''.');
     DELETE FROM belfry.idempotency WHERE idempotency.created_at < now() - forget_idempotency.age;
     GET DIAGNOSTICS gone = ROW_COUNT;
     RETURN gone;

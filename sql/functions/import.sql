@@ -12,6 +12,14 @@ BEGIN
                 WHERE jsonb_typeof(item) <> 'object'),
         'items', 'It is no JSON array of at most 10000 objects.',
         'Give [{"recipient", "kind", "title", "created_at", "read_at", …}, …], more than that in several calls.');
+    PERFORM belfry.require_argument(
+        NOT EXISTS (
+            SELECT FROM jsonb_to_recordset(import.items) AS item (
+                created_at timestamptz, seen_at timestamptz, read_at timestamptz, archived_at timestamptz, deliver_at text)
+            WHERE item.deliver_at IS NOT NULL OR NOT (isfinite(item.created_at) AND isfinite(item.seen_at)
+                AND isfinite(item.read_at) AND isfinite(item.archived_at))),
+        'items', 'An item has an infinite time, or a deliver_at.',
+        'Give the times that it had, and leave out what is not known; belfry.send takes a deliver_at.');
     -- Everybody's inbox first, in one order for all callers; then the ids.
     FOR reader IN
         SELECT DISTINCT item->>'recipient' COLLATE "C" FROM jsonb_array_elements(import.items) AS item
@@ -23,7 +31,7 @@ BEGIN
         INSERT INTO belfry.notification (
             recipient, topic, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, dedupe_key,
             group_key, expires_at, created_at, silent, ended_at)
-        SELECT item.recipient, item.topic, item.kind, coalesce(item.title, ''), coalesce(item.body, ''),
+        SELECT item.recipient, item.topic, coalesce(item.kind, ''), coalesce(item.title, ''), coalesce(item.body, ''),
             coalesce(nullif(item.data, 'null'), '{}'), item.action_url, coalesce(nullif(item.actions, 'null'), '[]'),
             nullif(item.actor, 'null'), coalesce(item.tags, '{}'), coalesce(item.severity, 'info'), coalesce(item.tenant, ''), item.dedupe_key,
             item.group_key, item.expires_at, coalesce(item.created_at, now()), true,
@@ -57,5 +65,5 @@ END
 $$;
 COMMENT ON FUNCTION belfry.import(jsonb) IS
     'Takes over notifications from elsewhere with their times and states, all or none: at most 10000 objects with the '
-    'fields of belfry.send and created_at, and for a recipient seen_at, read_at, archived_at. Silent: no stream shows '
+    'fields of belfry.send but deliver_at, with created_at, and for a recipient seen_at, read_at, archived_at. Silent: no stream shows '
     'them as new; a change "delivered" lets badges follow. Returns the ids in order.';

@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION belfry.retract(id bigint) RETURNS boolean
 AS $$
 BEGIN
     IF retract.id < 0 THEN
-        DELETE FROM belfry.scheduled WHERE scheduled.number = -retract.id;
+        DELETE FROM belfry.scheduled WHERE scheduled.number = -greatest(retract.id, -9223372036854775807);
         RETURN FOUND;
     END IF;
     -- The row first, so that the changes of one notification are in the order of their commits.

@@ -20,7 +20,7 @@ BEGIN
             actions = coalesce(revise.actions, s.actions), actor = coalesce(revise.actor, s.actor),
             tags = coalesce(revise.tags, s.tags), severity = coalesce(revise.severity, s.severity),
             expires_at = coalesce(revise.expires_at, s.expires_at)
-        WHERE s.number = -revise.id;
+        WHERE s.number = -greatest(revise.id, -9223372036854775807);
         RETURN FOUND;
     END IF;
     UPDATE belfry.notification AS n SET
@@ -29,9 +29,17 @@ BEGIN
         actions = coalesce(revise.actions, n.actions), actor = coalesce(revise.actor, n.actor),
         tags = coalesce(revise.tags, n.tags), severity = coalesce(revise.severity, n.severity),
         expires_at = coalesce(revise.expires_at, n.expires_at), revised_at = now()
-    WHERE n.id = revise.id AND belfry.alive(n.ended_at, n.expires_at);
-    IF NOT FOUND THEN
-        RETURN false;
+    WHERE n.id = revise.id AND belfry.alive(n.ended_at, n.expires_at)
+        AND (n.title, n.body, n.data, n.action_url, n.actions, n.actor, n.tags, n.severity, n.expires_at)
+            IS DISTINCT FROM (
+                coalesce(revise.title, n.title), coalesce(revise.body, n.body), coalesce(revise.data, n.data),
+                coalesce(revise.action_url, n.action_url), coalesce(revise.actions, n.actions),
+                coalesce(revise.actor, n.actor), coalesce(revise.tags, n.tags), coalesce(revise.severity, n.severity),
+                coalesce(revise.expires_at, n.expires_at));
+    IF NOT FOUND THEN -- or it says so already, and nobody needs to be told
+        RETURN EXISTS (
+            SELECT FROM belfry.notification AS n
+            WHERE n.id = revise.id AND belfry.alive(n.ended_at, n.expires_at));
     END IF;
     INSERT INTO belfry.change (recipient, topic, tenant, verb, ids)
     SELECT n.recipient, n.topic, n.tenant, 'revised', ARRAY[n.id] FROM belfry.notification AS n WHERE n.id = revise.id;

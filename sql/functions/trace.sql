@@ -10,16 +10,23 @@ DECLARE
     n belfry.notification;
     box record;
 BEGIN
+    PERFORM belfry.require_argument(
+        trace.id IS NOT NULL, 'id', 'It is NULL.', 'Give the id of a notification, as belfry.send returned it.');
     PERFORM belfry.require_recipient(trace.recipient);
     SELECT * INTO n FROM belfry.notification WHERE notification.id = trace.id;
     settled := trace.id <= (SELECT through FROM belfry.settled);
     IF n.id IS NULL THEN
         verdict := CASE
-            WHEN trace.id < 0 AND EXISTS (SELECT FROM belfry.scheduled WHERE scheduled.number = -trace.id)
+            WHEN EXISTS (
+                SELECT FROM belfry.scheduled WHERE scheduled.number = -greatest(trace.id, -9223372036854775807))
                 THEN 'It is scheduled and has not been delivered yet.'
-            WHEN trace.id <= (SELECT pruned FROM belfry.settled) THEN 'It may have been there: retention has removed it.'
+            WHEN trace.id BETWEEN (SELECT -last_value FROM belfry.scheduled_number_seq WHERE is_called) AND -1
+                THEN 'It was scheduled, and has been delivered with an id of that moment, or cancelled.'
             WHEN trace.id > belfry.last_position() OR trace.id <= 0 THEN 'No notification ever had this id.'
-            WHEN settled THEN 'There is none: the transaction that took this id was rolled back, or it is a change.'
+            WHEN trace.id <= (SELECT pruned FROM belfry.settled) THEN 'It may have been there: retention has removed it.'
+            WHEN EXISTS (SELECT FROM belfry.change WHERE change.id = trace.id)
+                THEN 'There is none: this is the position of a change.'
+            WHEN settled THEN 'There is none: the transaction that took this id was rolled back.'
             ELSE 'There is none yet: the transaction that took this id is open, or was rolled back.'
         END;
         RETURN;

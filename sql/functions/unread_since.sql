@@ -10,6 +10,19 @@ CREATE OR REPLACE FUNCTION belfry.unread_since(
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
 AS $$
 BEGIN
+    PERFORM belfry.require_argument(
+        unread_since.age IS NOT NULL, 'age', 'It is NULL.', 'Give how long ago, such as interval ''1 hour''.');
+    PERFORM belfry.require_argument(
+        unread_since.after_id IS NOT NULL, 'after_id', 'It is NULL.', 'Give the id of the last row, or 0 to begin.');
+    PERFORM belfry.require_argument(
+        unread_since.after_recipient IS NOT NULL, 'after_recipient', 'It is NULL.',
+        'Give the recipient of the last row, or an empty text to begin.');
+    PERFORM belfry.require_argument(
+        unread_since.max_rows >= 1, 'max_rows', format('It is %s.', coalesce(unread_since.max_rows::text, 'NULL')),
+        'Give 1 or more, or leave it out for 1000.');
+    IF unread_since.kind IS NOT NULL THEN
+        PERFORM belfry.require_kind(unread_since.kind, false);
+    END IF;
     RETURN QUERY
     SELECT n.id, reader.recipient, n.kind, n.title, n.body, n.action_url, n.data, n.created_at
     FROM belfry.notification AS n
@@ -31,7 +44,7 @@ BEGIN
         AND NOT belfry.muted(n.id, n.kind, box.kinds, box.ranges)
         AND NOT coalesce(c.read_at < 'infinity', n.id <= box.read_through)
         AND NOT coalesce(c.archived_at < 'infinity', n.id <= box.archived_through)
-        AND c.snoozed_until IS NULL
+        AND (c.snoozed_until IS NULL OR c.snoozed_until <= now())
     ORDER BY n.id, reader.recipient COLLATE "C"
     LIMIT unread_since.max_rows;
 END

@@ -85,11 +85,13 @@ async def test_a_migration_that_fails_leaves_nothing_and_is_named(connect: Any, 
     assert await ask.value(connection, "SELECT max(version) FROM belfry.migration") == LATEST.version
 
 
-async def test_a_lock_that_does_not_come_is_told_and_leaves_nothing(connect: Any, ask: Any) -> None:
+async def test_a_lock_that_does_not_come_is_told_and_leaves_nothing(connect: Any, ask: Any, sources: Path) -> None:
     sender, connection = await connect(), await connect()
+    write(sources, NEXT, "SELECT 1;", "SET LOCAL lock_timeout = '200ms'; DROP TABLE belfry.scheduled;")
+    await migrations.up(connection)
     await sender.execute("BEGIN")
     await ask.call(sender, "send", recipient="u1", kind="k", deliver_at="2999-01-01")
-    with pytest.raises(errors.MigrationBusy, match=LATEST.label):
+    with pytest.raises(errors.MigrationBusy, match=NEXT):
         await migrations.down(connection)
     await sender.execute("COMMIT")
     await migrations.check(connection)
