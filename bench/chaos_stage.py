@@ -91,7 +91,7 @@ def pooler(upstream: Cluster, directory: Path) -> Generator[int]:
         raise Unavailable("pgbouncer is not installed (Debian: apt install pgbouncer)")
     ini = directory / "pgbouncer.ini"
     ini.write_text(
-        f"[databases]\n* = host=127.0.0.1 port={upstream.port}\n"
+        f"[databases]\n* = host=127.0.0.1 port={upstream.port} user=bench_sender\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction\n"
         "default_pool_size = 12\nunix_socket_dir =\nignore_startup_parameters = options\n"
     )

@@ -21,6 +21,9 @@ from bench.inbox_journal import KINDS, TAGS, TENANTS, Journal, hoards, moment
 from bench.inbox_oracle import Model
 
 Connection = psycopg.AsyncConnection[Any]
+FOLLOW_SECONDS = 20.0
+WITNESSES_SECONDS = 180.0  # each replays the whole run
+
 WAITING: LiteralString = """
     SELECT (SELECT count(*) FROM belfry.notification WHERE ended_at IS NULL AND expires_at <= now())
         + (SELECT count(*) FROM belfry.receipt WHERE snoozed_until <= now())
@@ -84,7 +87,7 @@ class Checker:
         """Newcomers who replay everything from `cursor=0` must end up with the same."""
         fresh = [Client(name, ports, self.rng, calm=True) for name in self.model.inboxes] if ports else []
         following = [asyncio.create_task(client.run()) for client in fresh]
-        await self._followed(fresh, await self._value(HEAD))
+        await self._followed(fresh, await self._value(HEAD), WITNESSES_SECONDS)
         for client in fresh:
             self._client(client, time.time())
         for task in following:
@@ -108,13 +111,13 @@ class Checker:
             await asyncio.sleep(0.02)
         self.longest_sweep_seconds = max(self.longest_sweep_seconds, time.monotonic() - began)
 
-    async def _followed(self, clients: Sequence[Client], head: int) -> None:
+    async def _followed(self, clients: Sequence[Client], head: int, seconds: float = FOLLOW_SECONDS) -> None:
         """Until every client has everything up to the head."""
         for client in clients:
             client.calm = True
         began = time.monotonic()
         while behind := [client for client in clients if not client.covers(head)]:
-            if time.monotonic() - began > 20:
+            if time.monotonic() - began > seconds:
                 self.fault("behind", f"{behind[0].recipient} stands at {behind[0].last_id!r}, the head is {head}")
                 return
             await asyncio.sleep(0.02)
