@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from belfry.config import Config
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 SECONDS = 20.0
+READY = re.compile(r"ready on|^Belfry is at", re.MULTILINE)  # the second in development mode
 
 
 def until(what: Callable[[], object], seconds: float = SECONDS) -> None:
@@ -64,7 +66,7 @@ class Server:
                 command, cwd=self._folder, env=environment(**self._settings), stdout=log, stderr=log, text=True
             )
         process = self._process
-        until(lambda: "ready on" in self.log or process.poll() is not None)
+        until(lambda: READY.search(self.log) or process.poll() is not None)
         assert process.poll() is None, self.log
         return self
 

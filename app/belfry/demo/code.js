@@ -9,7 +9,7 @@ const HANGING_COLUMNS = 2;
 
 /** @typedef {import("./snippets.js").Draft} Draft */
 /** @typedef {import("./snippets.js").Piece} Piece */
-/** @typedef {import("./stream.js").Session} Session */
+/** @typedef {{recipient: string, token: string, api_key: string, database_url: string | null}} Session */
 
 /** Show the draft in every language.
  * @param {Draft} draft

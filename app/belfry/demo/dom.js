@@ -21,10 +21,3 @@ export function make(name, className, text = "") {
   element.textContent = text;
   return element;
 }
-
-/** Start a CSS animation again. @param {Element} element @param {string} className */
-export function replayAnimation(element, className) {
-  element.classList.remove(className);
-  void element.getBoundingClientRect(); // without a layout in between, the browser sees no change
-  element.classList.add(className);
-}

@@ -1,11 +1,11 @@
 // @ts-check
-/** The log of frames, newest on top. */
+/** The log of frames of both devices, newest on top. */
 
 import { byId, make } from "./dom.js";
 
 const MOST_FRAMES = 200;
 
-/** @typedef {import("./stream.js").Frame} Frame */
+/** @typedef {import("./device.js").Frame} Frame */
 
 export class Frames {
   #log = byId("frames");
@@ -16,15 +16,15 @@ export class Frames {
     byId("clear-frames").addEventListener("click", () => this.#log.replaceChildren());
   }
 
-  /** @param {Frame} frame */
-  add({ type, id, raw }) {
+  /** @param {string} device @param {Frame} frame */
+  add(device, { type, id, data }) {
     const entry = make("div", `frame ${type}`);
     const pre = make("pre", "");
     // A farewell has no id of its own; the browser reports the last one, which is not in the frame.
     if (id && type !== "goodbye") pre.append(make("span", "key", "id: "), `${id}\n`);
     if (type !== "message") pre.append(make("span", "key", "event: "), make("span", "name", type), "\n");
-    pre.append(make("span", "key", "data: "), raw);
-    entry.append(make("time", "", new Date().toLocaleTimeString()), pre);
+    pre.append(make("span", "key", "data: "), data);
+    entry.append(make("time", "", new Date().toLocaleTimeString()), make("span", "device", device), pre);
     this.#log.prepend(entry);
     while (this.#log.children.length > MOST_FRAMES) this.#log.lastElementChild?.remove();
   }

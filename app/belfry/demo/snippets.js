@@ -7,7 +7,7 @@
  *
  * @typedef {"recipient" | "topic" | "everyone"} Audience
  * @typedef {{audience: Audience, recipient: string, topic: string, kind: string, title: string, body: string,
- *   severity: string, action_url: string}} Draft
+ *   severity: string, action_url: string, extra?: Record<string, unknown>}} Draft
  * @typedef {"keyword" | "name" | "string" | "key" | "comment" | "plain"} Colour
  * @typedef {[Colour, string]} Piece
  */
@@ -20,7 +20,7 @@ const UNSEEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u20
 
 /** The body of POST /v1/notifications: the audience and what differs from the defaults.
  * @param {Draft} draft
- * @returns {Record<string, string | true>} */
+ * @returns {Record<string, unknown>} */
 export function request(draft) {
   return { ...audience(draft), ...content(draft) };
 }
@@ -34,7 +34,7 @@ export function sqlCall(draft) {
   const pieces = [["keyword", "SELECT "], ["name", `belfry.${verb(draft)}`], ["plain", "(\n"]];
   const entries = Object.entries(named);
   entries.forEach(([name, value], at) => {
-    pieces.push(["key", `    ${name}`], ["plain", " => "], ["string", quoteSql(String(value))]);
+    pieces.push(["key", `    ${name}`], ["plain", " => "], ["string", quoteSql(text(value))]);
     pieces.push(["plain", at < entries.length - 1 ? ",\n" : "\n"]);
   });
   return [...pieces, ["plain", ");"]];
@@ -50,7 +50,7 @@ export function sqlInsert(draft) {
   const pieces = [["keyword", "INSERT INTO "], ["name", "belfry.notification"], ["plain", "\n    ("]];
   pieces.push(["key", row.map(([name]) => name).join(", ")], ["plain", ")\n"], ["keyword", "VALUES"], ["plain", " (\n"]);
   row.forEach(([, value], at) => {
-    pieces.push(["string", `    ${quoteSql(String(value))}`], ["plain", at < row.length - 1 ? ",\n" : "\n"]);
+    pieces.push(["string", `    ${quoteSql(text(value))}`], ["plain", at < row.length - 1 ? ",\n" : "\n"]);
   });
   return [...pieces, ["plain", ");"]];
 }
@@ -90,7 +90,7 @@ export function python(draft, { databaseUrl }) {
   pieces.push(["plain", ",\n        {\n"]);
   for (const [name, value] of named) {
     pieces.push(["key", `            ${quotePython(name)}`], ["plain", ": "]);
-    pieces.push(["string", quotePython(String(value))], ["plain", ",\n"]);
+    pieces.push(["string", quotePython(text(value))], ["plain", ",\n"]);
   }
   return [...pieces, ["plain", "        },\n    )  "], ["comment", "# the end of the block commits"]];
 }
@@ -132,6 +132,14 @@ export function quotePython(text) {
   return json(text);
 }
 
+/** A value as the text that Postgres reads it from. @param {unknown} value */
+function text(value) {
+  if (Array.isArray(value) && value.every((each) => typeof each === "string")) {
+    return `{${value.map((each) => json(each)).join(",")}}`; // an array of text
+  }
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
 /** @param {string} text what stands between two single quotes of a shell */
 function insideShell(text) {
   return text.replaceAll("'", "'\\''");
@@ -166,9 +174,9 @@ function audience(draft) {
 }
 
 /** @param {Draft} draft
- * @returns {Record<string, string>} */
-function content({ kind, title, body, severity, action_url }) {
+ * @returns {Record<string, unknown>} */
+function content({ kind, title, body, severity, action_url, extra }) {
   const given = Object.entries({ title, body, severity, action_url });
   const differing = given.filter(([name, value]) => value !== DEFAULTS[name]);
-  return { kind, ...Object.fromEntries(differing) };
+  return { kind, ...Object.fromEntries(differing), ...extra };
 }
