@@ -28,6 +28,8 @@ from bench.postgres import Cluster, cluster, database
 from bench.relay import Relay, running, token
 from bench.stub_relay import Stub
 
+LAST_SECONDS = 60.0  # a newcomer's replay, past a million dead rows, on a machine that does much else
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -102,7 +104,7 @@ async def resume_once(clients: Sequence[Client]) -> None:
     async def resume(client: Client) -> None:
         live = asyncio.create_task(client.once(token(client.seen.recipient), cut=False))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(client.ready.wait(), 10)
+            await asyncio.wait_for(client.ready.wait(), LAST_SECONDS)
             await asyncio.sleep(0.5)
         live.cancel()
         with contextlib.suppress(asyncio.CancelledError):
