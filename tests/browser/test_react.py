@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -14,73 +14,85 @@ from playwright.sync_api import Browser, Page
 from serving import Server, until
 
 from browser.test_tabs import streams
+from react.packages import HERE, REQUIRE, bundled, packages
 
-ROOT = Path(__file__).parents[2]
-HERE = ROOT / "tests" / "react"
-CACHE = ROOT / ".cache" / "react"
+MAJORS = pytest.mark.parametrize("major", [18, 19])
 HTML = """<!doctype html><title>Shop</title><div id="root">{drawn}</div>
 <script>globalThis.given = {given}</script><script type="module" src="/react.js"></script>"""
+CASES = '<!doctype html><title>Cases</title><div id="root"></div><script type="module" src="/cases.js"></script>'
 
 
-@pytest.fixture(scope="module")
-def packages() -> Path:
-    """React and esbuild as they are pinned, fetched once into .cache/."""
-    npm = shutil.which("npm") or pytest.skip("needs npm once, to fetch React: apt install npm")
-    lock = "package-lock.json"
-    if not (CACHE / lock).exists() or (CACHE / lock).read_bytes() != (HERE / lock).read_bytes():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        shutil.copy(HERE / "package.json", CACHE)
-        shutil.copy(HERE / lock, CACHE / "package-lock.json")
-        done = subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=CACHE, capture_output=True, check=False)
-        if done.returncode:
-            (CACHE / lock).unlink()
-            pytest.skip("npm cannot fetch React: is there a network?")
-    return CACHE / "node_modules"
+@pytest.fixture
+def major() -> int:
+    """Of React."""
+    return 19
 
 
-def bundled(packages: Path, name: str, platform: str) -> str:
-    """A file with all that it imports."""
-    command = [packages / ".bin" / "esbuild", HERE / name, "--bundle", "--format=esm", "--jsx=automatic"]
-    done = subprocess.run(
-        [*command, f"--platform={platform}", '--define:process.env.NODE_ENV="development"', "--log-level=error"],
-        env={"NODE_PATH": str(packages), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def drawn(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture
+def drawn(major: int, tmp_path: Path) -> str:
     """What a server draws."""
-    script = tmp_path_factory.mktemp("react") / "server.mjs"
-    banner = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);\n"
-    script.write_text(banner + bundled(packages, "server.jsx", "node"))
+    script = tmp_path / "server.mjs"
+    script.write_text(REQUIRE + bundled(packages(major), HERE / "server.jsx", "node"))
     done = subprocess.run(["node", script], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
 @pytest.fixture
-def page(browser: Browser, pages: Pages, server: Server, packages: Path, drawn: str) -> Page:
-    """The page in a browser, for two people one after the other."""
+def blank(browser: Browser, server: Server) -> Generator[Page]:
+    """An empty page that says what it complains of; the relay is there."""
     server.start()
+    with browser.new_context() as context:
+        one = context.new_page()
+        one.on("console", lambda line: line.type in ("error", "warning") and print(line.text, file=sys.stderr))  # noqa: T201
+        yield one
+
+
+@pytest.fixture
+def page(blank: Page, pages: Pages, server: Server, major: int, drawn: str) -> Page:
+    """The page in a browser, for two people one after the other."""
     given = {"src": server.url, "tokens": [server.token("u1"), server.token("u2")]}
-    pages.put("/react.js", bundled(packages, "browser.jsx", "browser"), "text/javascript")
-    one = browser.new_context().new_page()
-    one.on("console", lambda line: line.type in ("error", "warning") and print(line.text, file=sys.stderr))  # noqa: T201
-    one.goto(pages.put("/react.html", HTML.format(drawn=drawn, given=json.dumps(given))))
-    until(lambda: one.locator("#list").get_attribute("data-status") == "live")
-    return one
+    pages.put("/react.js", bundled(packages(major), HERE / "browser.jsx"), "text/javascript")
+    blank.goto(pages.put("/react.html", HTML.format(drawn=drawn, given=json.dumps(given))))
+    until(lambda: blank.locator("#list").get_attribute("data-status") == "live")
+    return blank
+
+
+@pytest.fixture
+def case(blank: Page, pages: Pages, major: int) -> Page:
+    """A page under the test's hand: tests/react/cases.jsx."""
+    pages.put("/cases.js", bundled(packages(major), HERE / "cases.jsx"), "text/javascript")
+    blank.goto(pages.put("/cases.html", CASES))
+    return blank
+
+
+def draw(page: Page, properties: str, inside: str = "{}") -> None:
+    """Mount a provider with these properties, or draw it anew."""
+    page.evaluate(f"draw({properties}, {inside})")
+
+
+def until_is(page: Page, expression: str, wanted: object) -> None:
+    """Wait until something of the page's state is so; else say what it is."""
+    found: object = None
+
+    def holds() -> bool:
+        nonlocal found
+        found = page.evaluate(f"state.{expression}")
+        return found == wanted
+
+    try:
+        until(holds)
+    except AssertionError:
+        assert found == wanted
 
 
 def test_a_server_draws_a_bell_that_is_not_connected(drawn: str) -> None:
-    assert '<belfry-bell hosted="" title-badge="" lang="en"><svg slot="icon"' in drawn
+    assert '<belfry-bell lang="en" title-badge="" hosted=""><svg slot="icon"' in drawn
     assert '<output id="counts">0<!-- -->/<!-- -->0</output>' in drawn
     assert 'data-status="idle"' in drawn
 
 
+@MAJORS
 def test_a_page_is_taken_over_without_a_complaint_and_is_live(
     page: Page, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,3 +131,71 @@ def test_what_somebody_opens_is_told_to_the_page(page: Page, server: Server) -> 
     page.locator("belfry-bell button[part=bell]").click()
     page.locator("belfry-bell [part~=item] [part=title]").click()
     until(lambda: page.locator("#opened").text_content() == "Read me")
+
+
+def test_a_token_is_asked_for_once_and_its_function_may_be_another_each_time(case: Page, server: Server) -> None:
+    properties = f"{{ src: '{server.url}', token: bringing('{server.token()}') }}"
+    draw(case, properties)
+    until_is(case, "list.status", "live")
+    draw(case, properties)
+    assert case.evaluate("state.asked") == 1
+    server.send("Hello")
+    until_is(case, "titles", ["Hello"])
+    assert streams(server) == 1
+
+
+def test_a_token_that_comes_after_the_cookie_brings_an_inbox(case: Page, server: Server) -> None:
+    draw(case, f"{{ src: '{server.url}' }}")
+    until_is(case, "list.status", "unauthorized")
+    draw(case, f"{{ src: '{server.url}', token: bringing('{server.token()}') }}")
+    until_is(case, "list.status", "live")
+
+
+def test_a_fresh_token_is_used_at_once_where_the_one_before_was_refused(case: Page, server: Server) -> None:
+    case.evaluate("globalThis.setTimeout = () => 0")  # no other attempt than what the token brings
+    draw(case, f"{{ src: '{server.url}', token: '{server.token(seconds=-60)}' }}")
+    until_is(case, "list.status", "unauthorized")
+    case.evaluate("state.first = state.client")
+    draw(case, f"{{ src: '{server.url}', token: '{server.token()}' }}")
+    until_is(case, "list.status", "live")
+    assert case.evaluate("state.first === state.client")
+
+
+def test_a_given_client_stays_open_when_its_provider_is_gone(case: Page, server: Server) -> None:
+    case.evaluate(f"state.given = createClient({{ src: '{server.url}', token: '{server.token()}' }})")
+    draw(case, "{ client: state.given }")
+    until_is(case, "list.status", "idle")
+    case.evaluate("state.given.open()")
+    until_is(case, "list.status", "live")
+    draw(case, "null")
+    until(lambda: case.locator("belfry-bell").count() == 0)
+    assert case.evaluate("state.given.snapshot.status") == "live"
+
+
+@MAJORS
+def test_the_elements_take_a_ref_and_what_any_element_takes(
+    case: Page, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(case, f"{{ src: '{server.url}', token: '{server.token()}' }}", "{ inbox: true }")
+    until_is(case, "list.status", "live")
+    bell = case.locator("belfry-bell")
+    assert bell.is_visible()
+    assert not case.locator("belfry-inbox:not(belfry-bell *)").is_visible()
+    names = ("tabindex", "data-of", "toasts", "hidden")
+    assert [bell.get_attribute(name) for name in names] == ["-1", "me", None, None]
+    bell.click()
+    until_is(case, "opened", 1)
+    assert case.evaluate("[state.clicks, state.bell.current.open]") == [1, True]
+    case.evaluate("state.bell.current.hide()")
+    until(lambda: not case.evaluate("state.bell.current.open"))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_filter_is_taken_from_the_hook(case: Page, server: Server) -> None:
+    server.send("Unread")
+    token = server.token()
+    draw(case, f"{{ src: '{server.url}', token: '{token}' }}", "{ filter: { state: 'archived' } }")
+    until_is(case, "list.loaded && state.list.filter.state", "archived")
+    assert case.evaluate("state.list.notifications") == []
+    draw(case, f"{{ src: '{server.url}', token: '{token}' }}", "{ filter: { state: 'unread' } }")
+    until_is(case, "list.notifications.map(({ title }) => title)", ["Unread"])

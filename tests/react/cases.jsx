@@ -1,0 +1,33 @@
+/** What one page has of each, under a test's hand: `draw({ token, … })` mounts a provider, `draw(null)` takes it away. */
+import { StrictMode, useRef } from 'react';
+import { createRoot } from 'react-dom/client';
+import { createClient } from 'belfry-widget';
+import { BelfryProvider, Bell, Inbox, useClient, useEvent, useNotifications } from 'belfry-widget/react';
+
+const root = createRoot(document.getElementById('root'));
+const state = globalThis.state = { asked: 0, clicks: 0, titles: [], opened: 0, draws: 0 };
+
+const Inside = ({ filter, inbox }) => {
+  state.draws++;
+  state.bell = useRef(null);
+  state.client = useClient();
+  state.list = useNotifications(filter);
+  useEvent('notification', ({ item }) => state.titles.push(item.title));
+  return (
+    <>
+      <Bell ref={state.bell} hidden={false} toasts={false} tabIndex={-1} data-of="me"
+        onClick={() => state.clicks++} onOpen={() => state.opened++} />
+      {inbox && <Inbox hidden preferences texts={{ title: 'News' }} />}
+    </>
+  );
+};
+
+globalThis.createClient = createClient;
+/** A function that brings a token, and counts. */
+globalThis.bringing = (token) => () => {
+  state.asked++;
+  return token;
+};
+globalThis.draw = (properties, inside) => root.render(
+  <StrictMode>{properties && <BelfryProvider {...properties}><Inside {...inside} /></BelfryProvider>}</StrictMode>,
+);
