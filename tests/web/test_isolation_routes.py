@@ -231,6 +231,8 @@ MANAGING: list[tuple[str, str, Any]] = [
     ("PUT", "/v1/topics/t/subscriptions/u1", None),
     ("DELETE", "/v1/topics/t/subscriptions/u1", None),
     ("PUT", "/v1/recipients/u1", {"traits": {"plan": "pro"}}),
+    ("DELETE", "/v1/recipients/u1", None),
+    ("GET", "/v1/recipients/u1/export", None),
     ("PUT", "/v1/segments/pro", {"filter": {"plan": "pro"}}),
     ("DELETE", "/v1/segments/pro", None),
     ("PUT", "/v1/kinds/test", {"label": "Tests"}),

@@ -40,6 +40,8 @@ BACKEND: list[tuple[str, str, Any]] = [
     ("GET", "/v1/notifications/{id}?recipient=u1", None),
     ("PATCH", "/v1/notifications/{id}", {"title": "new"}),
     ("DELETE", "/v1/notifications/{id}", None),
+    ("GET", "/v1/recipients/u1/export", None),
+    ("DELETE", "/v1/recipients/u1", None),
 ]
 
 

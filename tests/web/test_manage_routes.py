@@ -98,6 +98,8 @@ async def test_a_name_that_is_none_is_refused(api: Api, name: str):
         ("DELETE", f"/v1/topics/t/subscriptions/{name}", None),
         ("GET", f"/v1/topics/{name}/subscriptions", None),
         ("PUT", f"/v1/recipients/{name}", {"traits": {}}),
+        ("DELETE", f"/v1/recipients/{name}", None),
+        ("GET", f"/v1/recipients/{name}/export", None),
         ("PUT", f"/v1/segments/{name}", {"filter": {}}),
         ("DELETE", f"/v1/segments/{name}", None),
         ("PUT", f"/v1/kinds/{name}", {"label": "L"}),
