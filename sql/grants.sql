@@ -27,7 +27,7 @@ TO belfry_sender;
 GRANT EXECUTE ON FUNCTION
     belfry.revise, belfry.retract, belfry.declare_kind, belfry.set_traits, belfry.define_segment(text, jsonb),
     belfry.define_segment(text, text), belfry.drop_segment, belfry.import, belfry.unread_since, belfry.trace,
-    belfry.deliver_due
+    belfry.deliver_due, belfry.erase, belfry.export
 TO belfry_sender;
 
 -- A relay reads everything and writes only first contacts, what is settled, and epochs, by function.
@@ -36,7 +36,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA belfry TO belfry_relay;
 GRANT SELECT ON SEQUENCE belfry.position TO belfry_relay;
 GRANT EXECUTE ON FUNCTION
     belfry.contact, belfry.badges, belfry.settle(bigint, text), belfry.ensure_epoch, belfry.new_epoch,
-    belfry.last_position, belfry.forget_idempotency
+    belfry.last_position, belfry.forget_idempotency, belfry.prune
 TO belfry_relay;
 -- The answers of POST /v1/notifications to requests that may come again.
 GRANT INSERT (api_key, key, digest), UPDATE (answer) ON belfry.idempotency TO belfry_relay;
@@ -51,3 +51,4 @@ GRANT SELECT ON belfry.kind TO belfry_monitor;
 GRANT SELECT (number, deliver_at) ON belfry.scheduled TO belfry_monitor;
 GRANT SELECT ON SEQUENCE belfry.position, belfry.scheduled_number_seq TO belfry_monitor;
 GRANT EXECUTE ON FUNCTION belfry.last_position TO belfry_monitor;
+GRANT SELECT ON belfry.status, belfry.activity TO belfry_monitor;
