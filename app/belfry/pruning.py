@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 Connection = psycopg.AsyncConnection[Any]
 
-LOCK_CLASS, LOCK_KEY = 1111837766, 3
+LOCK_CLASS, LOCK_KEY = 1111837766, 5
 CHECK_SECONDS = 60.0
 FIRST_ROWS, MOST_ROWS, FEWEST_ROWS = 1000, 10_000, 100
 BATCH_SECONDS = 0.05

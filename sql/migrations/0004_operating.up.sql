@@ -174,7 +174,7 @@ BEGIN
     PERFORM belfry.require_argument(
         prune.max_rows BETWEEN 1 AND 100000, 'max_rows', format('It is %s.', coalesce(prune.max_rows::text, 'NULL')),
         'Give a number from 1 to 100000, and call it until it returns 0.');
-    IF NOT pg_try_advisory_xact_lock(1111837766, 4) THEN
+    IF NOT pg_try_advisory_xact_lock(1111837766, 5) THEN
         RETURN 0;
     END IF;
     SELECT * INTO present FROM belfry.settled;

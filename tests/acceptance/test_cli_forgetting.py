@@ -61,7 +61,7 @@ def test_prune_without_an_age_is_wrong_usage_and_removes_nothing(tmp_path: Path,
 
 def test_prune_beside_another_says_to_wait(tmp_path: Path, aged: str) -> None:
     with psycopg.connect(aged, autocommit=True) as other:
-        other.execute("SELECT pg_advisory_lock(1111837766, 3)")
+        other.execute("SELECT pg_advisory_lock(1111837766, 5)")
         told = refused(run(tmp_path, "prune", "--older-than", "1d", database_url=aged))
     assert "Another prune is running" in told
     assert one(aged, KEPT) == 4

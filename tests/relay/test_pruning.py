@@ -9,8 +9,8 @@ import pytest
 from belfry import pruning
 from streams import Connection, Serve, eventually, eventually_is, send, value
 
-LOCK = "SELECT pg_advisory_lock(1111837766, 3)"
-UNLOCK = "SELECT pg_advisory_unlock(1111837766, 3)"
+LOCK = "SELECT pg_advisory_lock(1111837766, 5)"
+UNLOCK = "SELECT pg_advisory_unlock(1111837766, 5)"
 TITLES = "SELECT array_agg(title ORDER BY id) FROM belfry.notification"
 
 
