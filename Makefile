@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-majors check lint types arch sql fmt lock torture chaos bench-write bench-fanout \
 	bench-latency bench-storm bench-slow-reader bench-stop bench-size \
-	bench-inbox bench-two-devices clean
+	bench-inbox bench-two-devices bench-prune clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ bench-two-devices: install ## read on one device, the other has it
 
 bench-size: install ## a page and the counts among ten million notifications (needs 10 GB of disk)
 	$(BIN)/python -m bench.size
+
+bench-prune: install ## nine of ten million notifications pruned while others are delivered (needs 10 GB of disk)
+	$(BIN)/python -m bench.prune
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache dist .pytest_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
