@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 BATCH_ROWS = 1000
 FORGET_SECONDS = 60.0
 DELIVER: LiteralString = """
-    SELECT CASE WHEN pg_try_advisory_xact_lock(1111837766, 2) THEN belfry.deliver_due(%s) ELSE 0 END
+    SELECT CASE WHEN pg_try_advisory_xact_lock(1111837766, 6) THEN belfry.deliver_due(%s) ELSE 0 END
 """
 FORGET: LiteralString = "SELECT belfry.forget_idempotency()"
 

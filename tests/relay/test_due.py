@@ -10,8 +10,8 @@ import pytest
 from belfry import due
 from streams import Connection, Serve, eventually, eventually_is, send, value
 
-LOCK = "SELECT pg_advisory_lock(1111837766, 2)"
-UNLOCK = "SELECT pg_advisory_unlock(1111837766, 2)"
+LOCK = "SELECT pg_advisory_lock(1111837766, 6)"
+UNLOCK = "SELECT pg_advisory_unlock(1111837766, 6)"
 
 
 async def schedule(connection: Connection, title: str, seconds: float = 0.3) -> int:
