@@ -199,3 +199,37 @@ def test_a_filter_is_taken_from_the_hook(case: Page, server: Server) -> None:
     assert case.evaluate("state.list.notifications") == []
     draw(case, f"{{ src: '{server.url}', token: '{token}' }}", "{ filter: { state: 'unread' } }")
     until_is(case, "list.notifications.map(({ title }) => title)", ["Unread"])
+
+
+def test_counts_are_drawn_again_only_when_they_change(case: Page, server: Server) -> None:
+    one = server.send("One")
+    draw(case, f"{{ src: '{server.url}', token: '{server.token()}' }}")
+    until(lambda: case.locator("output").text_content() == "1")
+    case.evaluate(f"state.client.markAsRead({one})")
+    until(lambda: case.locator("output").text_content() == "0")
+    until(lambda: server.counts() == (0, 0))
+    before = case.evaluate("state.counted")
+    case.evaluate(f"state.client.archive({one})")
+    until_is(case, "list.notifications.length", 0)
+    assert case.evaluate("state.counted") == before
+
+
+def test_an_element_that_a_server_drew_asks_nobody_before_it_has_its_client(
+    blank: Page, pages: Pages, server: Server
+) -> None:
+    asked: list[str] = []
+    blank.on("request", lambda request: asked.append(request.url) if "/v1/" in request.url else None)
+    script = f'<script type="module" src="{server.url}/widget.js"></script>'
+    blank.goto(pages.put("/hosted.html", f"<!doctype html>{script}<belfry-bell hosted></belfry-bell>"))
+    drawn = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    blank.evaluate(f"customElements.whenDefined('belfry-bell').then(() => {drawn})")
+    assert asked == []
+    blank.evaluate(
+        f"""import('{server.url}/widget.js').then(({{ createClient }}) => {{
+            const bell = document.querySelector('belfry-bell');
+            bell.client = createClient({{ src: '{server.url}', token: '{server.token()}' }});
+            bell.client.open();
+        }})"""
+    )
+    until(lambda: blank.evaluate("document.querySelector('belfry-bell').client?.snapshot.status") == "live")
+    assert asked

@@ -1,14 +1,18 @@
 /** What one page has of each, under a test's hand: `draw({ token, … })` mounts a provider, `draw(null)` takes it away. */
-import { StrictMode, useRef } from 'react';
+import { memo, StrictMode, useRef } from 'react';
 import { createRoot } from 'react-dom/client';
 import { createClient } from 'belfry-widget';
-import { BelfryProvider, Bell, Inbox, useClient, useEvent, useNotifications } from 'belfry-widget/react';
+import { BelfryProvider, Bell, Inbox, useClient, useCounts, useEvent, useNotifications } from 'belfry-widget/react';
 
 const root = createRoot(document.getElementById('root'));
-const state = globalThis.state = { asked: 0, clicks: 0, titles: [], opened: 0, draws: 0 };
+const state = globalThis.state = { asked: 0, clicks: 0, titles: [], opened: 0, counted: 0 };
+
+const Counts = memo(() => {
+  state.counted++;
+  return <output>{useCounts().unread}</output>;
+});
 
 const Inside = ({ filter, inbox }) => {
-  state.draws++;
   state.bell = useRef(null);
   state.client = useClient();
   state.list = useNotifications(filter);
@@ -17,6 +21,7 @@ const Inside = ({ filter, inbox }) => {
     <>
       <Bell ref={state.bell} hidden={false} toasts={false} tabIndex={-1} data-of="me"
         onClick={() => state.clicks++} onOpen={() => state.opened++} />
+      <Counts />
       {inbox && <Inbox hidden preferences texts={{ title: 'News' }} />}
     </>
   );
