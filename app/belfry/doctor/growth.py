@@ -48,7 +48,8 @@ SIZE: LiteralString = """
     FROM pg_class AS c WHERE c.oid = 'belfry.notification'::regclass
 """
 OLDEST: LiteralString = """
-    SELECT extract(epoch FROM now() - created_at)::float8 / 86400 FROM belfry.notification ORDER BY id LIMIT 1
+    SELECT extract(epoch FROM now() - created_at)::float8 / 86400 FROM belfry.notification
+    WHERE id > (SELECT pruned FROM belfry.settled) ORDER BY id LIMIT 1
 """
 
 
