@@ -53,6 +53,7 @@ BEGIN
         read_at = CASE compact.verb WHEN 'read' THEN 'infinity' ELSE kept.read_at END,
         archived_at = CASE compact.verb WHEN 'archived' THEN 'infinity' ELSE kept.archived_at END;
     PERFORM belfry.raise_watermark(compact.recipient, compact.verb, raised);
+    PERFORM belfry.keep(compact.recipient, raised);
 END
 $$;
 COMMENT ON FUNCTION belfry.compact(text, text, bigint) IS

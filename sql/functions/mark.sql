@@ -54,6 +54,7 @@ BEGIN
     SELECT coalesce(array_agg(written.notification_id ORDER BY written.notification_id), '{}') INTO turned FROM written;
     IF turned <> '{}' THEN
         PERFORM belfry.note(mark.recipient, mark.verb, turned, NULL);
+        PERFORM belfry.keep_marked(mark.recipient, mark.verb, turned);
         PERFORM belfry.tidy(mark.recipient, turned);
         PERFORM belfry.compact(mark.recipient, mark.verb, cardinality(turned));
     END IF;

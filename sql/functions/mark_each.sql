@@ -17,6 +17,7 @@ BEGIN
             THEN now() ELSE kept.seen_at END,
         read_at = CASE WHEN mark_each.verb = 'read' THEN now() ELSE kept.read_at END,
         archived_at = CASE WHEN mark_each.verb = 'archived' THEN now() ELSE kept.archived_at END;
+    PERFORM belfry.keep_marked(mark_each.recipient, mark_each.verb, mark_each.ids);
     PERFORM belfry.tidy(mark_each.recipient, mark_each.ids);
 END
 $$;

@@ -1,6 +1,8 @@
 CREATE OR REPLACE FUNCTION belfry.mark_through(recipient text, verb text, through bigint) RETURNS void
     LANGUAGE plpgsql
 AS $$
+DECLARE
+    kept_through bigint;
 BEGIN
     -- What stays for another reason says it too, so that it leaves the indexes of what contradicts a watermark.
     UPDATE belfry.receipt AS c SET
@@ -18,6 +20,12 @@ BEGIN
         PERFORM belfry.raise_watermark(mark_through.recipient, 'seen', mark_through.through);
     END IF;
     PERFORM belfry.raise_watermark(mark_through.recipient, mark_through.verb, mark_through.through);
+    SELECT inbox.kept_through INTO kept_through FROM belfry.inbox WHERE inbox.recipient = mark_through.recipient;
+    IF mark_through.verb = 'archived' THEN
+        UPDATE belfry.inbox SET kept = 0, kept_through = mark_through.through
+        WHERE inbox.recipient = mark_through.recipient;
+    END IF;
+    PERFORM belfry.keep(mark_through.recipient, greatest(mark_through.through, kept_through));
 END
 $$;
 COMMENT ON FUNCTION belfry.mark_through(text, text, bigint) IS

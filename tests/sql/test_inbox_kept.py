@@ -1,0 +1,85 @@
+"""What is settled is counted once: the total stays exact when some of it is archived, ends, sleeps or is pruned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+TOTAL = "SELECT total FROM belfry.counts('u1')"
+
+
+async def kept(connection: Any, ask: Any) -> list[int]:
+    """u1 has nine notifications, read and counted; the ids."""
+    await ask.call(connection, "subscribe", recipient="u1", topic="t")
+    for audience in ({"recipient": "u1"}, {"topic": "t"}, {"topic": "*"}):
+        name = "send" if "recipient" in audience else "publish"
+        for _ in range(3):
+            await ask.call(connection, name, kind="k", **audience)
+    await ask.call(connection, "mark_all_read", recipient="u1")
+    assert await ask.value(connection, "SELECT kept FROM belfry.inbox WHERE recipient = 'u1'") == 9
+    return await ask.column(connection, "SELECT id FROM belfry.notification ORDER BY id")
+
+
+@pytest.mark.parametrize(
+    ("does", "left"),
+    [
+        ("SELECT belfry.archive('u1', %(some)s)", 5),
+        ("SELECT belfry.archive('u1', %(some)s); SELECT belfry.unarchive('u1', %(one)s)", 6),
+        ("SELECT belfry.archive_all('u1', %(middle)s)", 4),
+        ("SELECT belfry.archive_all('u1'); SELECT belfry.unarchive('u1', %(some)s)", 4),
+        ("SELECT belfry.archive_all('u1', topics => '{t}')", 3),
+        ("SELECT belfry.archive('u1', %(some)s); SELECT belfry.archive_all('u1', %(middle)s)", 2),
+        ("SELECT belfry.archive_all('u1'); SELECT belfry.unarchive('u1', %(some)s);"
+         " SELECT belfry.archive_all('u1', %(middle)s)", 2),
+        ("SELECT belfry.snooze('u1', %(some)s, 'tomorrow')", 5),
+        ("SELECT belfry.snooze('u1', %(some)s, 'tomorrow'); SELECT belfry.archive('u1', %(one)s)", 5),
+        ("SELECT belfry.retract(unnest(%(some)s::bigint[]))", 5),
+        ("SELECT belfry.archive('u1', %(one)s); SELECT belfry.retract(unnest(%(some)s::bigint[]))", 5),
+        ("SELECT belfry.snooze('u1', %(one)s, 'tomorrow'); SELECT belfry.retract(unnest(%(some)s::bigint[]))", 5),
+        ("UPDATE belfry.notification SET expires_at = 'yesterday' WHERE id = ANY (%(some)s)", 5),
+        ("UPDATE belfry.notification SET expires_at = 'tomorrow' WHERE id = ANY (%(some)s)", 9),
+        ("SELECT belfry.unsubscribe('u1', 't'); SELECT belfry.publish('t', 'k')", 9),
+        ("SELECT belfry.send('u1', 'k')", 10),
+        ("SELECT belfry.send('u1', 'k'); SELECT belfry.mark_all_seen('u1')", 10),
+        ("SELECT belfry.mark_unread('u1', %(some)s); SELECT belfry.mark_all_read('u1', %(middle)s)", 9),
+        ("SELECT belfry.set_preference('u1', '*', false); SELECT belfry.send('u1', 'k')", 9),
+    ],
+)  # fmt: skip
+async def test_what_was_counted_is_counted_right_after(connect: Any, ask: Any, does: str, left: int) -> None:
+    connection = await connect()
+    ids = await kept(connection, ask)
+    for statement in does.split("; "):
+        arguments = {"some": ids[1::2], "one": ids[1:2], "middle": ids[4]}
+        await connection.execute(statement.encode(), arguments)
+        before = await ask.value(connection, TOTAL)
+        await connection.execute("SELECT belfry.mark_all_seen('u1')")
+        assert await ask.value(connection, TOTAL) == before
+    assert before == left
+
+
+async def test_what_is_pruned_leaves_the_total_at_once_and_is_not_counted_again(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    ids = await kept(connection, ask)
+    await connection.execute("DELETE FROM belfry.notification WHERE id <= %s", (ids[3],))
+    await connection.execute("UPDATE belfry.settled SET pruned = %s", (ids[3],))
+    assert await ask.value(connection, TOTAL) == 5
+    await ask.call(connection, "archive", recipient="u1", ids=ids[4:5])
+    assert await ask.value(connection, TOTAL) == 4
+    await ask.call(connection, "send", recipient="u1", kind="k")
+    await ask.call(connection, "mark_all_read", recipient="u1")
+    assert await ask.value(connection, "SELECT kept FROM belfry.inbox WHERE recipient = 'u1'") == 5
+    assert await ask.value(connection, TOTAL) == 5
+
+
+async def test_where_very_much_may_expire_the_rows_are_counted(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    await kept(connection, ask)
+    await connection.execute(
+        "INSERT INTO belfry.notification (recipient, kind, expires_at)"
+        " SELECT 'u1', 'k', now() + CASE WHEN n > 1000 THEN interval '1 day' ELSE '-1 day' END"
+        " FROM generate_series(1, 3000) AS n"
+    )
+    await ask.call(connection, "mark_all_read", recipient="u1")
+    assert await ask.value(connection, "SELECT through FROM belfry.kept('u1')") == 0
+    assert await ask.value(connection, TOTAL) == 2009
