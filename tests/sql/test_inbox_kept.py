@@ -83,3 +83,44 @@ async def test_where_very_much_may_expire_the_rows_are_counted(connect: Any, ask
     await ask.call(connection, "mark_all_read", recipient="u1")
     assert await ask.value(connection, "SELECT through FROM belfry.kept('u1')") == 0
     assert await ask.value(connection, TOTAL) == 2009
+
+
+BADGE = "SELECT unread || ' ' || unseen FROM belfry.badges('[{\"recipient\": \"u1\"}]', %s, %s, %s)"
+
+
+async def test_receipts_alone_tell_what_is_unread_below_a_watermark(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    insert = "INSERT INTO belfry.notification (recipient, kind) SELECT 'u1', 'k' FROM generate_series(1, 1200)"
+    await ask.call(connection, "counts", recipient="u1")
+    ids = await ask.column(connection, f"{insert} RETURNING id")
+    await ask.call(connection, "mark_read", recipient="u1", ids=ids[::2])
+    assert await ask.value(connection, "SELECT read_through FROM belfry.inbox") >= ids[-2]
+    unread = set(ids[1::2])
+
+    async def agree(head: int | None = None, lo: int = 0, hi: int = 0) -> None:
+        expected = len([one for one in unread if (head is None or one <= head) and not lo <= one <= hi])
+        assert await ask.value(connection, BADGE, head, [lo], [hi]) == f"{expected} {expected}"
+
+    for does, chosen in (
+        ("SELECT belfry.retract(unnest(%s::bigint[]))", ids[1:20]),
+        ("UPDATE belfry.notification SET expires_at = 'yesterday' WHERE id = ANY (%s)", ids[21:40]),
+        ("SELECT belfry.snooze('u1', %s, 'tomorrow')", ids[41:60]),
+        ("SELECT belfry.archive('u1', %s)", ids[61:80]),
+        ("SELECT belfry.mark_read('u1', %s)", ids[81:100]),
+    ):
+        await agree()
+        await connection.execute(does.encode(), (chosen,))
+        unread -= set(chosen)
+        await agree(ids[700], ids[300], ids[350])
+    await connection.execute("SELECT belfry.mark_seen('u1', %s)", (ids[501:540],))
+    assert await ask.value(connection, BADGE, None, [], []) == f"{len(unread)} {len(unread) - 20}"
+    # What a pruned notification leaves behind for a while is nobody's.
+    await connection.execute("DELETE FROM belfry.notification WHERE id <= %s", (ids[600],))
+    await connection.execute("UPDATE belfry.settled SET pruned = %s", (ids[600],))
+    unread -= set(ids[:601])
+    await agree()
+    await connection.execute("INSERT INTO belfry.notification (recipient, kind) VALUES ('u1', 'k')")
+    await ask.call(connection, "set_preference", recipient="u1", kind="k", enabled=False)
+    await ask.call(connection, "send", recipient="u1", kind="k")
+    unread.add(-1)
+    await agree()
