@@ -7,7 +7,7 @@ DECLARE
 BEGIN
     SELECT inbox.kept, inbox.kept_through INTO kept, through
     FROM belfry.inbox JOIN belfry.settled ON settled.pruned = inbox.kept_pruned
-    WHERE inbox.recipient = kept.recipient;
+    WHERE inbox.recipient = kept.recipient AND inbox.kept_through > 0;
     IF through IS NULL OR (
         SELECT count(*) FROM (
             SELECT FROM belfry.fleeting(kept.recipient, box.since, kept.through) LIMIT many) AS counted

@@ -26,7 +26,15 @@ DECLARE
     lowest bigint;
     leaders bigint[];
     listed bigint[] := '{}';
+    direct boolean := true;
 BEGIN
+    -- A scan backwards over rows that are compared with rows does not stop at the lower one, but where the recipient's
+    -- rows end: where nothing was sent to them above the watermark, it must not begin.
+    IF low > 0 THEN
+        SELECT n.recipient = listing.reader INTO direct FROM belfry.notification AS n
+        WHERE n.recipient IS NOT NULL AND (n.recipient, n.id) > (listing.reader, low)
+        ORDER BY n.recipient, n.id LIMIT 1;
+    END IF;
     LOOP
         SELECT coalesce(array_agg(newest.id ORDER BY newest.id), '{}') INTO marks FROM (
             SELECT m.id FROM belfry.marked(listing.reader, listing.state, box.seen_through, box.read_through,
@@ -38,7 +46,7 @@ BEGIN
              FROM belfry.shelf(listing.reader, box.seen_through, box.read_through, box.archived_through, box.kinds,
                 box.ranges, listing.state, listing.kinds, listing.tags, listing.tenant) AS n
              WHERE n.recipient IS NOT NULL AND (n.recipient, n.id) > (listing.reader, low)
-                AND (n.recipient, n.id) <= (listing.reader, least(high, top))
+                AND (n.recipient, n.id) <= (listing.reader, CASE WHEN direct THEN least(high, top) ELSE 0 END)
              ORDER BY n.recipient DESC, n.id DESC LIMIT batch)
             UNION ALL
             SELECT posted.* FROM belfry.stays(listing.reader, box.since, listing.topics) AS stay CROSS JOIN LATERAL (

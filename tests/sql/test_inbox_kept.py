@@ -72,6 +72,19 @@ async def test_what_is_pruned_leaves_the_total_at_once_and_is_not_counted_again(
     assert await ask.value(connection, TOTAL) == 5
 
 
+async def test_who_deletes_by_hand_has_it_counted_anew(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    ids = await kept(connection, ask)
+    await connection.execute("DELETE FROM belfry.notification WHERE id = ANY (%s)", (ids[2:4],))
+    await connection.execute("UPDATE belfry.inbox SET kept_through = 0")
+    assert await ask.value(connection, TOTAL) == 7
+    await ask.call(connection, "archive", recipient="u1", ids=ids[4:5])
+    await ask.call(connection, "send", recipient="u1", kind="k")
+    await ask.call(connection, "mark_all_read", recipient="u1")
+    assert await ask.value(connection, "SELECT kept FROM belfry.inbox WHERE recipient = 'u1'") == 7
+    assert await ask.value(connection, TOTAL) == 7
+
+
 async def test_where_very_much_may_expire_the_rows_are_counted(connect: Any, ask: Any) -> None:
     connection = await connect()
     await kept(connection, ask)
