@@ -1,8 +1,8 @@
 """The widget's modules as one, so that a page asks once: what they import of each other is put together here.
 
 Plain modules stay what is written, tested and shipped; no tool of JavaScript is needed to serve them. A module becomes
-a function that returns what it exports, in the order in which they need each other. Comments and indentation go, names
-stay. It understands the forms that the widget is written in and refuses others; `import()` stays a request of its own.
+a function that returns what it exports, in the order in which they need each other. Comments and spaces go, names stay.
+It understands the forms that the widget is written in and refuses others; `import()` stays a request of its own.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import rjsmin  # pyright: ignore[reportMissingTypeStubs] - it has none
+
 IMPORT = re.compile(r"^import \{(.*?)\} from '\./([\w.-]+)';\n", re.MULTILINE)
 REEXPORT = re.compile(r"^export \{ ([\w, ]+) \}(?: from '\./([\w.-]+)')?;\n", re.MULTILINE)
 DECLARED = re.compile(r"^export (?=(?:const|class) (\w+))", re.MULTILINE)
 UNKNOWN = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
-COMMENT = re.compile(r"/\*\*.*?\*/[ \n]*|[ \t]+// [^\n]*|^// [^\n]*", re.MULTILINE | re.DOTALL)
-INDENT = re.compile(r"\n\s*")
 
 
 def bundle(modules: Mapping[str, str], entry: str) -> str:
@@ -27,7 +27,8 @@ def bundle(modules: Mapping[str, str], entry: str) -> str:
     _visit(entry, modules, order, ())
     parts = [f"const {_variable(name)} = (() => {{\n{_body(modules[name])}}})();\n" for name in order]
     names = ", ".join(_exports(modules[entry]))
-    return _packed("".join(parts)) + f"\nexport const {{ {names} }} = {_variable(entry)};\n"
+    packed = str(rjsmin.jsmin("".join(parts)))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    return packed + f"\nexport const {{ {names} }} = {_variable(entry)};\n"
 
 
 def _visit(name: str, modules: Mapping[str, str], order: list[str], path: tuple[str, ...]) -> None:
@@ -60,7 +61,3 @@ def _body(text: str) -> str:
 
 def _variable(name: str) -> str:
     return "$" + re.sub(r"\W", "_", name.removesuffix(".js"))
-
-
-def _packed(text: str) -> str:
-    return INDENT.sub("\n", COMMENT.sub("", text))

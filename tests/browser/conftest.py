@@ -5,12 +5,19 @@ They are synchronous: Playwright's own loop may not run beside that of the other
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator
 
 import pytest
 from browsing import Pages, chromium
+from elements import Site
 from playwright.sync_api import Browser, sync_playwright
 from serving import Server
+
+from bench.postgres import Cluster
+from tests.conftest import fresh
+
+people = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +44,23 @@ def server(database: str, pages: Pages, tmp_path_factory: pytest.TempPathFactory
     """A relay, not yet started, that lets the site's pages ask."""
     with Server(database, tmp_path_factory.mktemp("relay"), cors_origins=pages.origin) as one:
         yield one
+
+
+@pytest.fixture(scope="module")
+def shared(
+    postgres: Cluster, template: str, pages: Pages, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Server]:
+    """A relay that serves all tests of a module."""
+    with (
+        fresh(postgres, template) as database,
+        Server(database, tmp_path_factory.mktemp("relay"), cors_origins=pages.origin) as one,
+    ):
+        yield one.start()
+
+
+@pytest.fixture
+def site(browser: Browser, pages: Pages, shared: Server) -> Generator[Site]:
+    """The same for one test: a recipient whom no other test knows, and pages that are closed afterwards."""
+    yield Site(browser, pages, shared, f"person-{next(people)}")
+    for context in browser.contexts:
+        context.close()

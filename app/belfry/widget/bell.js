@@ -26,6 +26,7 @@ export class BelfryBell extends BelfryElement {
 
   constructor() {
     super();
+    this.#button.ariaLabel = this.words.title;
     this.root.append(make('div', { part: 'root' }, this.#button, this.#popover, this.#toasts.element, this.#live));
     this.#button.popoverTargetElement = this.#popover;
     this.#inbox.setAttribute('exportparts', PARTS);
@@ -84,9 +85,8 @@ export class BelfryBell extends BelfryElement {
   }
 
   #count() {
-    if (!this.client) return;
     const { title, count } = this.words;
-    const number = this.client.snapshot[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread'];
+    const number = this.client?.snapshot[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread'] ?? 0;
     const short = number > MOST ? `${MOST.toLocaleString(this.speaks)}+` : number.toLocaleString(this.speaks);
     this.#badge.hidden = !number;
     this.#badge.textContent = short;

@@ -97,7 +97,8 @@ export interface List {
   element: HTMLElement;
   /** The newest that is drawn. */
   readonly first: number | undefined;
-  focus(): void;
+  /** Focus a row, the first by default, or a tool of it. */
+  focus(id?: number, tool?: HTMLElement): void;
   tick(): void;
   /** True: there is more to draw, in the next frame. */
   draw(items: readonly Item[], words: Texts, lang: string): boolean;

@@ -119,8 +119,10 @@ export class BelfryInbox extends BelfryElement {
         this.#try(this.client?.snooze(item.id, new Date(until)));
       },
     }, this.words[name])));
+    const button = /** @type {HTMLElement} */ (event.currentTarget);
     this.#menu.showPopover();
-    place(this.#menu, /** @type {HTMLElement} */ (event.currentTarget));
+    this.#menu.addEventListener('beforetoggle', () => this.#list.focus(item.id, button), { once: true });
+    place(this.#menu, button);
     /** @type {HTMLElement} */ (this.#menu.firstElementChild).focus();
   }
 
@@ -223,7 +225,8 @@ export class BelfryInbox extends BelfryElement {
       if (!tab) return;
       tab.ariaSelected = `${name === now}`;
       tab.tabIndex = name === now ? 0 : -1;
-      tab.dataset.count = name === 'unread' && unread ? unread.toLocaleString(this.speaks) : '';
+      if (name === 'unread' && unread) tab.dataset.count = unread.toLocaleString(this.speaks);
+      else delete tab.dataset.count;
     });
   }
 

@@ -51,6 +51,12 @@ export const createRow = (act) => {
   /** @type {() => HTMLElement[]} */
   const stops = () => [.../** @type {NodeListOf<HTMLElement>} */ (node.querySelectorAll('a, button'))];
 
+  /** What only shows beside a focus can take it when there is one. @param {number} at */
+  const focus = (at) => {
+    if (at >= 0) open.focus();
+    stops()[at]?.focus();
+  };
+
   const tick = () => {
     const said = ago(Date.parse(item.created_at), Date.now(), look.lang);
     if (time.textContent !== said) time.textContent = said;
@@ -89,7 +95,7 @@ export const createRow = (act) => {
       const focused = stops().findIndex((stop) => stop.matches(':focus'));
       [item, look] = [now, as];
       draw();
-      stops()[focused]?.focus();
+      focus(focused);
     },
   };
 };

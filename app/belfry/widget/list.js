@@ -50,7 +50,10 @@ export const createList = (act) => {
     get first() {
       return order[0];
     },
-    focus: () => nth(0)?.open.focus(),
+    focus(id = order[0], tool) {
+      rows.get(id)?.open.focus(); // a tool shows, and can take it, beside a focus alone
+      tool?.focus();
+    },
     tick: () => rows.forEach((row) => row.tick()),
     draw(items, words, lang) {
       sweep(new Set(items.map(({ id }) => id)));

@@ -20,7 +20,8 @@ const CSS = `
 * { box-sizing: border-box; margin: 0 }
 button, input, a { font: inherit; color: inherit }
 button { appearance: none; border: 0; padding: 0; background: none; text-align: inherit; cursor: pointer }
-:focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px }
+:focus-visible, [part~=item] [part=title]:focus-visible::after { outline: 2px solid var(--_accent); outline-offset: 2px }
+[part~=item] [part=title]:focus-visible { outline: 0 }
 svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; display: block }
 [part~=hidden] { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap }
 
@@ -51,14 +52,14 @@ svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-
 [part~=tool]:hover { background: light-dark(#0000000f, #ffffff17); color: var(--_text) }
 [part=tabs] { display: flex; gap: 4px; padding: 4px 12px 0; border-bottom: 1px solid var(--_border); overflow-x: auto; scrollbar-width: none; flex: none }
 [part=tab] { padding: 6px 8px 8px; color: var(--_muted); white-space: nowrap; border-bottom: 2px solid transparent; margin-bottom: -1px; font-weight: 500; font-size: 13px }
-[part=tab]:focus-visible { outline-offset: -2px; border-radius: 6px }
+[part=tab]:focus-visible, [part~=item] [part=title]:focus-visible::after { outline-offset: -2px; border-radius: 6px }
 [part=tab]:hover { color: var(--_text) }
 [part=tab][aria-selected=true] { color: var(--_text); border-color: var(--_accent) }
-[part=tab]:not([data-count=""])[data-count]::after {
+[part=tab][data-count]::after {
   content: attr(data-count); margin-inline-start: 6px; padding: 1px 6px; border-radius: 8px; background: var(--_hover); font-size: 11px; font-variant-numeric: tabular-nums;
 }
 [part=notice]:not(:empty) { padding: 7px 16px; background: light-dark(#fff6e0, #37290f); color: light-dark(#7a4b00, #f5c878); font-size: 13px }
-[part=list], [part=preferences] { flex: 1; overflow: auto; overscroll-behavior: contain; position: relative; scrollbar-width: thin; scrollbar-color: var(--_border) transparent }
+[part=list], [part=preferences] { flex: 1; overflow: auto; overscroll-behavior: contain; position: relative }
 [part=pill] {
   position: absolute; z-index: 2; top: 92px; inset-inline: 0; margin-inline: auto; width: max-content; padding: 5px 14px; border-radius: 16px;
   background: var(--_accent); color: light-dark(#fff, #111); font-weight: 600; font-size: 13px; box-shadow: 0 4px 14px #0003; animation: appear .14s ease-out;
@@ -84,8 +85,6 @@ li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part=title], [part=body] { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; text-decoration: none; font-weight: 500; unicode-bidi: isolate; cursor: pointer }
 [part~=unread] [part=title], [part~=toast] [part=title] { font-weight: 620 }
 [part~=item] [part=title]::after { content: ""; position: absolute; inset: 0 }
-[part~=item] [part=title]:focus-visible { outline: 0 }
-[part~=item] [part=title]:focus-visible::after { outline: 2px solid var(--_accent); outline-offset: -2px; border-radius: 6px }
 [part=body] { font-weight: 400; color: var(--_muted); cursor: inherit }
 [part=meta] { display: flex; gap: 8px; margin-top: 2px; color: var(--_muted); font-size: 12px }
 [part=behind] { font-weight: 600 }
