@@ -21,7 +21,7 @@ LOCK_CLASS, LOCK_KEY = 1111837766, 5
 CHECK_SECONDS = 60.0
 FIRST_ROWS, MOST_ROWS, FEWEST_ROWS = 1000, 10_000, 100
 BATCH_SECONDS = 0.05
-REST = 4.0
+REST = 9.0
 
 
 class Pace:
@@ -32,7 +32,7 @@ class Pace:
         self.rest_seconds = 0.0
 
     def took(self, seconds: float) -> None:
-        """A batch has ended: what is busy gets smaller batches, and all others four times as long."""
+        """A batch has ended: what is busy gets smaller batches, and all others nine tenths of the time."""
         self.rest_seconds = REST * seconds
         if seconds > BATCH_SECONDS:
             self.rows = max(FEWEST_ROWS, self.rows // 2)
