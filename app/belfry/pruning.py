@@ -62,9 +62,7 @@ class Pruning:
     async def _prune(self) -> None:
         """All that is too old, unless another relay is at it."""
         connection = await database.connect(self._url, application_name="belfry prune")
-        async with connection, alone(connection) as is_alone:
-            if not is_alone:
-                return
+        async with connection, alone(connection):  # without its lock there is nothing to remove
             total = 0
             async for removed in batches(connection, self._age):
                 self.removed += removed
