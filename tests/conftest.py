@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
+import secrets
 import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -26,7 +26,6 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # `streams` and its like
 
 TEMPLATE = f"belfry_template_{os.getpid()}"
-numbers = itertools.count(1)
 
 Connect = Callable[..., Awaitable[psycopg.AsyncConnection[Any]]]
 
@@ -81,7 +80,7 @@ def template(postgres: Cluster) -> Generator[str]:
 
 @contextlib.contextmanager
 def fresh(server: Cluster, template: str) -> Generator[str]:
-    name = f"belfry_test_{os.getpid()}_{next(numbers)}"
+    name = f"belfry_test_{os.getpid()}_{secrets.token_hex(4)}"
     admin(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
     try:
         yield server.url(name)

@@ -85,6 +85,7 @@ export class BelfryInbox extends BelfryElement {
     this.#tabs.replaceChildren(...names.map((name) => make('button', {
       type: 'button', part: 'tab', role: 'tab', dir: 'auto', onclick: () => this.#show(name),
     }, words[name] ?? name.replace(/^\w+:/, ''))));
+    this.#rest.dataset.is = ''; // in other words
     if (names.includes(this.#tab)) this.#draw();
     else this.#show(names[0]);
   }
@@ -232,9 +233,9 @@ export class BelfryInbox extends BelfryElement {
 
   /** What stands below the rows: nothing, that there are none, or why. @param {boolean} loaded @param {boolean} some @param {Error | null} error */
   #remain(loaded, some, error) {
-    const now = error && !loaded ? 'error' : !loaded ? 'loading' : some ? '' : 'empty';
-    if (this.#rest.dataset.is === now + this.speaks) return;
-    this.#rest.dataset.is = now + this.speaks;
+    const now = error && !loaded ? 'error' : !loaded ? 'loading' : some ? 'some' : 'empty';
+    if (this.#rest.dataset.is === now) return;
+    this.#rest.dataset.is = now;
     const { words } = this;
     const retry = () => this.client?.notifications().catch(() => {});
     this.#rest.replaceChildren(...(now === 'error' ? [
@@ -242,7 +243,7 @@ export class BelfryInbox extends BelfryElement {
         make('button', { type: 'button', part: 'action', onclick: retry }, words.retry)),
     ] : now === 'empty' ? [
       make('slot', { name: 'empty' }, make('div', { part: 'empty' }, icon('markAllAsRead'), make('p', {}, words.empty))),
-    ] : now ? [make('span', { part: 'hidden' }, words.loading), ...[1, 2, 3, 4].map(() => make('div', { part: 'ghost' }))] : []));
+    ] : now === 'loading' ? [make('span', { part: 'hidden' }, words.loading), ...[1, 2, 3, 4].map(() => make('div', { part: 'ghost' }))] : []));
   }
 
   /** @param {T.Status} status */
