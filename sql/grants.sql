@@ -29,6 +29,14 @@ GRANT EXECUTE ON FUNCTION
     belfry.define_segment(text, text), belfry.drop_segment, belfry.import, belfry.unread_since, belfry.trace,
     belfry.deliver_due, belfry.erase, belfry.export
 TO belfry_sender;
+-- Who owns a table may have it watched: these run with the caller's rights, but for enter_watch, forget_watch and
+-- note_failure, which touch nothing that a trigger of another's table uses.
+GRANT EXECUTE ON FUNCTION
+    belfry.watch, belfry.unwatch, belfry.require_watch, belfry.require_watched, belfry.require_expression,
+    belfry.require_argument, belfry.require_kind, belfry.template, belfry.watched_rows, belfry.fault, belfry.encoded,
+    belfry.enter_watch, belfry.forget_watch, belfry.note_failure
+TO belfry_sender;
+GRANT SELECT ON belfry.watched TO belfry_sender;
 
 -- A relay reads everything and writes only first contacts, what is settled, and epochs, by function.
 -- It is a member of belfry_sender too, for POST /v1/notifications.
@@ -49,6 +57,6 @@ GRANT SELECT (topic, since, until) ON belfry.subscription TO belfry_monitor;
 GRANT SELECT (since, created_at) ON belfry.inbox TO belfry_monitor;
 GRANT SELECT ON belfry.kind TO belfry_monitor;
 GRANT SELECT (number, deliver_at) ON belfry.scheduled TO belfry_monitor;
-GRANT SELECT ON SEQUENCE belfry.position, belfry.scheduled_number_seq TO belfry_monitor;
+GRANT SELECT ON SEQUENCE belfry.position, belfry.scheduled_number_seq, belfry.watch_number_seq TO belfry_monitor;
 GRANT EXECUTE ON FUNCTION belfry.last_position TO belfry_monitor;
 GRANT SELECT ON belfry.status, belfry.activity TO belfry_monitor;
