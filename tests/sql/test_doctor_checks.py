@@ -264,6 +264,65 @@ async def test_a_relay_that_sleeps_is_seen(database: str, connect: Connect) -> N
     assert (await look(database, bell.relays)).seen == "1 connected, asleep"
 
 
+# --- watches ---------------------------------------------------------------------------------------------------
+
+ORDERS = """
+    CREATE SCHEMA IF NOT EXISTS shop;
+    CREATE TABLE shop.orders (number integer, owner text, total integer);
+    SELECT belfry.watch('shop.orders', 'insert', recipient => 'owner', kind => 'order.placed',
+        title => 'Order {number}', condition => 'new.total / new.number >= 0', name => 'orders, placed')
+"""
+
+
+async def test_watches_are_counted(database: str, connect: Connect) -> None:
+    assert (await look(database, bell.watches)).seen == "none is declared"
+    owner = await connect()
+    await owner.execute(ORDERS)
+    await owner.execute("INSERT INTO shop.orders VALUES (1, 'u1', 10)")
+    found = await look(database, bell.watches)
+    assert (found.state, found.seen) == ("ok", "1 declared, none has failed within the last hour")
+
+
+async def test_a_watch_that_fails_is_named_with_its_message(database: str, connect: Connect, as_login: Any) -> None:
+    owner = await connect()
+    await owner.execute(ORDERS)
+    monitor = await as_login("belfry_monitor")
+    assert (await look(monitor, bell.watches)).state == "ok"
+    await owner.execute("INSERT INTO shop.orders VALUES (0, 'u1', 10)")
+    found = await look(database, bell.watches)
+    assert found.state == "fail", found
+    assert "1 of 1 failed within the last hour, 'orders, placed' on shop.orders with: division by zero" in found.seen
+    assert "belfry.unwatch('orders, placed')" in found.advice
+    assert "1 failed" in (await look(monitor, bell.watches)).seen
+    await owner.execute("UPDATE belfry.watch_failure SET failed_at = now() - interval '2 hours'")
+    assert (await look(database, bell.watches)).state == "ok"
+    assert (await look(monitor, bell.watches)).state == "ok"
+
+
+async def test_a_watch_without_its_trigger_is_named(database: str, connect: Connect) -> None:
+    owner = await connect()
+    await owner.execute(ORDERS)
+    await owner.execute("ALTER TABLE shop.orders DISABLE TRIGGER ALL")
+    found = await look(database, bell.watches)
+    assert (found.state, "'orders, placed' is gone or disabled" in found.seen) == ("warn", True), found
+    await owner.execute("DROP TABLE shop.orders")
+    assert (await look(database, bell.watches)).state == "warn"
+
+
+async def test_who_writes_to_a_watched_table_and_may_not_send_is_named(
+    database: str, connect: Connect, as_login: Any
+) -> None:
+    owner = await connect()
+    await owner.execute(ORDERS)
+    name = psycopg.conninfo.conninfo_to_dict(await as_login())["user"]
+    await owner.execute(f"GRANT INSERT ON shop.orders TO {name}".encode())
+    try:
+        found = await look(database, bell.watches)
+        assert (found.state, found.advice) == ("warn", f"GRANT belfry_sender TO {name}"), found
+    finally:
+        await owner.execute("DROP TABLE shop.orders")  # else the role could not go
+
+
 # --- growth ----------------------------------------------------------------------------------------------------
 
 
@@ -327,7 +386,7 @@ async def as_login(database: str, connect: Connect) -> Any:
         ("belfry_monitor", set[str](), "warn"),
         ("belfry_owner", set[str](), "warn"),
         ("belfry_sender", {"schema", "wake mode", "epoch"}, "warn"),
-        (None, {"primary", "schema", "grants", "wake mode", "transactions", "retention", "epoch"}, "fail"),
+        (None, {"primary", "schema", "grants", "wake mode", "transactions", "watches", "retention", "epoch"}, "fail"),
     ],
 )
 async def test_it_looks_as_far_as_the_login_may_and_says_what_would_let_it(

@@ -28,6 +28,7 @@ CHECKS: tuple[Callable[[Site], Awaitable[Finding]], ...] = (
     bell.relays,
     bell.transactions,
     bell.queue,
+    bell.watches,
     growth.vacuum,
     growth.retention,
     server.durability,

@@ -8,6 +8,9 @@ import time
 from contextlib import suppress
 from typing import Any, LiteralString
 
+import psycopg
+from psycopg import sql
+
 from belfry import errors, preflight
 from belfry.doctor.finding import Finding, fail, ok, skipped, warn
 from belfry.doctor.site import Connection, Site
@@ -147,4 +150,47 @@ async def relays(site: Site) -> Finding:
     return ok(f"{polling} connected, {'asleep' if asleep else 'awake'}")
 
 
-CHECKS = (pooler, listen, wake_mode, transactions, queue, relays)
+# --- watches -------------------------------------------------------------------------------------------------
+
+WATCHES: LiteralString = """
+    SELECT name, source::text, enabled, coalesce(last_failed_at > now() - interval '1 hour', false), last_message,
+        array_to_string(unable, ', ')
+    FROM belfry.watched ORDER BY last_failed_at DESC NULLS LAST, name
+"""
+
+
+async def watches(site: Site) -> Finding:
+    """What was declared with belfry.watch works: no failure within the last hour, no trigger gone, no right missing."""
+    try:
+        found = await site.rows(WATCHES)
+    except psycopg.errors.InsufficientPrivilege:
+        return await _counted(site)
+    if failing := [each for each in found if each[3]]:
+        name, source, _, _, message, _ = failing[0]
+        return fail(
+            f"{len(failing)} of {len(found)} failed within the last hour, {name!r} on {source} with: {message}",
+            f"mend what that names, or SELECT belfry.unwatch({_literal(name)}) and declare it anew",
+        )
+    if gone := [name for name, _, enabled, *_ in found if not enabled]:
+        return warn(
+            f"the trigger of {gone[0]!r} is gone or disabled, and so it sends nothing",
+            f"ALTER TABLE … ENABLE TRIGGER, or SELECT belfry.unwatch({_literal(gone[0])})",
+        )
+    if unable := [(source, roles) for _, source, _, _, _, roles in found if roles]:
+        source, roles = unable[0]
+        return warn(f"{roles} may write to {source} and may not send", f"GRANT belfry_sender TO {roles}")
+    return ok(f"{len(found)} declared, none has failed within the last hour" if found else "none is declared")
+
+
+async def _counted(site: Site) -> Finding:
+    """What a login is told that may not see the watches themselves."""
+    (failing,) = await site.row("SELECT failing_watches FROM belfry.status")
+    if failing:
+        return fail(
+            f"{failing} failed within the last hour", "as belfry_relay: SELECT name, last_message FROM belfry.watched"
+        )
+    return ok("none has failed within the last hour")
+
+
+def _literal(text: str) -> str:
+    return sql.Literal(text).as_string()

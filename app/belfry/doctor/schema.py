@@ -164,6 +164,3 @@ async def indexes(site: Site) -> Finding:
             f"no primary key: {', '.join(bare)}", "add it as sql/migrations has it, from a copy of the database"
         )
     return ok(f"{len(there)}, all valid")
-
-
-CHECKS = (schema, login, grants, indexes)

@@ -154,6 +154,3 @@ async def epoch(site: Site) -> Finding:
             "nothing, if a relay is about to start: it begins a new epoch, and every client gets a reset",
         )
     return ok(f"{token or 'the first'}")
-
-
-CHECKS = (postgres, primary, round_trip, clock, durability, connections, epoch)
