@@ -285,3 +285,47 @@ def test_groups_stand_as_one_with_the_number_behind(site: Site) -> None:
     assert page.locator("[part=behind]").text_content() == "+2 more"
     page.locator("belfry-inbox [part=title]").click()
     until(lambda: site.counts()[0] == 0)
+
+
+def test_the_popover_stands_beside_the_bell_and_never_over_it(site: Site) -> None:
+    page = site.open(site.bell(), viewport={"width": 700, "height": 500})
+    for margin, above in ((0, False), (300, True)):
+        page.evaluate("(margin) => document.querySelector('belfry-bell').style.marginTop = `${margin}px`", margin)
+        page.locator(BELL).click()
+        boxes = [page.locator(part).bounding_box() for part in (BELL, "belfry-bell [part=popover]")]
+        bell, popover = [(box["y"], box["y"] + box["height"]) for box in boxes if box]
+        assert popover[0] >= 0 and popover[1] <= 500
+        assert popover[1] <= bell[0] if above else popover[0] >= bell[1]
+        page.keyboard.press("Escape")
+
+
+def test_a_text_of_the_other_direction_stands_where_the_others_do(site: Site) -> None:
+    site.send("Latin", body="words")
+    page = site.open(site.inbox('lang="ar"'))
+    until(lambda: page.locator("[part=inbox]").get_attribute("dir") == "rtl")
+    sides = "all => all.map((one) => [getComputedStyle(one).textAlign, getComputedStyle(one).direction].join(' '))"
+    shows(page, "Latin")
+    assert page.locator("[part=text] > [dir=auto]").evaluate_all(sides) == ["right ltr", "right ltr"]
+
+
+def test_toasts_go_when_the_inbox_shows_what_they_say(site: Site) -> None:
+    page = site.open(site.bell("toasts"))
+    live(page)
+    site.send("A toast")
+    until(lambda: page.locator("[part~=toast]").count() == 1)
+    page.locator(BELL).click()
+    until(lambda: page.locator("[part~=toast]").count() == 0)
+    shows(page, "A toast")
+
+
+def test_while_preferences_show_no_tab_is_chosen_and_their_button_says_so(site: Site) -> None:
+    page = site.open(site.inbox("preferences"))
+    button = page.get_by_role("button", name="Preferences")
+    chosen = page.locator("[role=tab][aria-selected=true]")
+    until(lambda: chosen.all_text_contents() == ["All"])
+    button.click()
+    until(lambda: button.get_attribute("aria-expanded") == "true")
+    assert chosen.count() == 0
+    page.get_by_role("tab", name="Unread").click()
+    until(lambda: chosen.all_text_contents() == ["Unread"])
+    assert button.get_attribute("aria-expanded") == "false"

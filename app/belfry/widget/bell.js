@@ -101,6 +101,7 @@ export class BelfryBell extends BelfryElement {
     this.#place();
     this.tell(open ? 'open' : 'close', null);
     if (open) {
+      this.#toasts.clear();
       this.#popover.focus();
       if (this.hasAttribute('desktop') && globalThis.Notification?.permission === 'default') Notification.requestPermission();
     } else if (!this.root.activeElement || this.#popover.contains(this.root.activeElement)) this.#button.focus();

@@ -1,6 +1,7 @@
 /** Elements from text alone: nothing of a notification is ever markup. @import * as T from './elements.js' */
 const SVG = 'http://www.w3.org/2000/svg';
 const GAP = 8;
+const LOWEST = 280; // of a list that is still of use
 const LONGEST = 500; // characters of a text that are worth a browser's time
 const SCHEMES = ['http:', 'https:', 'mailto:'];
 /** @type {Record<string, string>} */
@@ -58,9 +59,11 @@ export const cut = (text) => (text && text.length > LONGEST ? `${text.slice(0, L
 /** @type {T.Place} */
 export const place = (popover, anchor) => {
   const { left, right, top, bottom } = anchor.getBoundingClientRect();
+  const room = Math.max(top, innerHeight - bottom, LOWEST) - 2 * GAP;
+  popover.style.setProperty('--_room', `${room}px`); // beside its button, not above it
   const { offsetWidth: width, offsetHeight: height } = popover;
   const start = getComputedStyle(anchor).direction === 'rtl' ? left : right - width;
-  const below = bottom + GAP + height < innerHeight || top < height ? bottom + GAP : top - GAP - height;
+  const below = bottom + GAP + height <= innerHeight - GAP || top < height ? bottom + GAP : top - GAP - height;
   /** @type {(value: number, most: number) => string} */
   const inside = (value, most) => `${Math.max(GAP, Math.min(value, most - GAP))}px`;
   popover.style.left = inside(start, innerWidth - width);

@@ -117,5 +117,7 @@ export type FilterOf = (tab: string) => Filter;
 export interface Toasts {
   element: HTMLElement;
   show(item: Item, words: Texts): void;
+  /** The list shows them now. */
+  clear(): void;
 }
 export type CreateToasts = (select: (item: Item) => void) => Toasts;

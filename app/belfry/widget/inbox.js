@@ -221,10 +221,13 @@ export class BelfryInbox extends BelfryElement {
   /** @param {number} unread */
   #mind(unread) {
     const now = this.#tab;
+    const listed = this.#panel.hidden;
+    const chooser = this.#tools.children[1];
+    if (chooser) chooser.ariaExpanded = `${!listed}`;
     this.names.forEach((name, at) => {
       const tab = /** @type {HTMLElement} */ (this.#tabs.children[at]);
       if (!tab) return;
-      tab.ariaSelected = `${name === now}`;
+      tab.ariaSelected = `${listed && name === now}`;
       tab.tabIndex = name === now ? 0 : -1;
       if (name === 'unread' && unread) tab.dataset.count = unread.toLocaleString(this.speaks);
       else delete tab.dataset.count;

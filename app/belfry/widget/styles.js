@@ -8,6 +8,7 @@ const CSS = `
   --_border: var(--belfry-border, light-dark(#e6e6ea, #2e2e34));
   --_hover: var(--belfry-hover, light-dark(#f5f5f7, #232328));
   --_unread: var(--belfry-unread, var(--_accent));
+  --_danger: light-dark(#c4232d, #f98b8b);
   --_radius: var(--belfry-radius, 12px);
   display: block; color: var(--_text); text-align: start;
   font: 14px/1.45 var(--belfry-font, ui-sans-serif, system-ui, "Segoe UI", Roboto, sans-serif);
@@ -18,6 +19,8 @@ const CSS = `
 :host(belfry-bell) { display: inline-block }
 :host([hidden]), [hidden] { display: none !important }
 * { box-sizing: border-box; margin: 0 }
+[dir=auto] { text-align: left }
+:dir(rtl) > [dir=auto] { text-align: right }
 button, input, a { font: inherit; color: inherit }
 button { appearance: none; border: 0; padding: 0; background: none; text-align: inherit; cursor: pointer }
 :focus-visible, [part~=item] [part=title]:focus-visible::after { outline: 2px solid var(--_accent); outline-offset: 2px }
@@ -42,14 +45,14 @@ svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-
 [part=popover]:popover-open { animation: appear .14s ease-out }
 
 [part=inbox] {
-  position: relative; display: flex; flex-direction: column; width: 100%; height: var(--belfry-height, 560px); max-height: var(--belfry-max-height, calc(100vh - 80px));
+  position: relative; display: flex; flex-direction: column; width: 100%; height: var(--belfry-height, 560px); max-height: var(--belfry-max-height, var(--_room, calc(100vh - 80px)));
   background: var(--_background); border-radius: inherit; overflow: hidden;
 }
 [part=header] { display: flex; align-items: center; padding-block: 12px 4px; padding-inline: 16px 10px; gap: 2px }
 [part=heading] { font-size: 15px; font-weight: 650; letter-spacing: -.01em }
 [part=header] > [part=tools] { margin-inline-start: auto }
 [part~=tool], ::slotted([part~=tool]) { display: grid; place-items: center; width: 28px; height: 28px; border-radius: 7px; color: var(--_muted) }
-[part~=tool]:hover { background: light-dark(#0000000f, #ffffff17); color: var(--_text) }
+[part~=tool]:hover, [aria-expanded=true] { background: light-dark(#0000000f, #ffffff17); color: var(--_text) }
 [part=tabs] { display: flex; gap: 4px; padding: 4px 12px 0; border-bottom: 1px solid var(--_border); overflow-x: auto; scrollbar-width: none; flex: none }
 [part=tab] { padding: 6px 8px 8px; color: var(--_muted); white-space: nowrap; border-bottom: 2px solid transparent; margin-bottom: -1px; font-weight: 500; font-size: 13px }
 [part=tab]:focus-visible, [part~=item] [part=title]:focus-visible::after { outline-offset: -2px; border-radius: 6px }
@@ -92,7 +95,8 @@ li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part~=action] { position: relative; padding: 4px 11px; border: 1px solid var(--_border); border-radius: 7px; background: var(--_background); font-weight: 550; font-size: 13px; text-decoration: none; max-width: 100% }
 [part~=action]:hover { border-color: var(--_muted) }
 [part~=primary] { background: var(--_accent); border-color: transparent; color: light-dark(#fff, #111) }
-[part~=danger] { background: light-dark(#c4232d, #f98b8b); border-color: transparent; color: light-dark(#fff, #111) }
+[part~=danger] { color: var(--_danger) }
+[part~=primary][part~=danger] { background: var(--_danger); color: light-dark(#fff, #111) }
 [part=tools] { display: flex; gap: 2px; align-self: start }
 [part~=item] > [part=tools] { position: absolute; top: 8px; inset-inline-end: 10px; padding: 2px; border-radius: 9px; background: var(--_background); border: 1px solid var(--_border); opacity: 0; visibility: hidden }
 [part~=item]:hover > [part=tools], [part~=item]:focus-within > [part=tools] { opacity: 1; visibility: visible }
@@ -122,7 +126,10 @@ input:disabled { opacity: .5 }
   [part=popover] { inset: 0 !important; width: 100vw; max-width: none; border: 0; border-radius: 0 }
   [part=popover] belfry-inbox { --belfry-height: 100dvh; --belfry-max-height: none }
 }
-@media (hover: none) { [part~=item] > [part=tools] { opacity: 1; visibility: visible; position: static; border: 0; background: none } }
+@media (hover: none) {
+  [part~=item] > [part=tools] { opacity: 1; visibility: visible; top: auto; bottom: 4px; border: 0; background: none }
+  [part=actions] { padding-inline-end: 96px }
+}
 @media (prefers-reduced-motion: reduce) { *, ::before { animation: none !important; transition: none !important } }
 @media (forced-colors: active) { [part~=unread]::before, [part=badge] { background: Highlight; forced-color-adjust: none } }
 `;

@@ -24,6 +24,10 @@ export const createToasts = (select) => {
 
   return {
     element,
+    clear() {
+      element.replaceChildren();
+      element.hidePopover();
+    },
     show(item, words) {
       const open = make('button', { type: 'button', part: 'title', dir: 'auto', onclick() {
         drop(toast);
