@@ -20,8 +20,11 @@ OWN_AGAIN = "restore the dump with its owners and grants, or give each object to
 
 async def schema(site: Site) -> Finding:
     """The migrations in the database are those of this Belfry."""
-    await migrations.check(site.direct)
     done = await migrations.status(site.direct)
+    if {each.state for each in done} == {"applied", "unknown"}:
+        newer = ", ".join(each.label for each in done if each.state == "unknown")
+        return warn(f"the database has {newer}, which this Belfry does not know", "install the newer version of Belfry")
+    await migrations.check(site.direct)
     return ok(f"{done[-1].label} is the newest of {len(done)}, nothing is missing")
 
 
