@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION belfry.enter_watch(declared jsonb, matching text, columns text, path text) RETURNS bigint
+CREATE OR REPLACE FUNCTION belfry.enter_watch(declared jsonb, matching text, columns text, keyed boolean, path text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
@@ -39,12 +39,12 @@ BEGIN
     IF EXISTS (SELECT FROM %1$s) THEN
         INSERT INTO belfry.notification (
             recipient, topic, kind, title, body, data, action_url, severity, tenant, dedupe_key, group_key)
-        SELECT %2$s FROM %1$s
-        ON CONFLICT DO NOTHING;
+        SELECT %2$s FROM %1$s%4$s;
     END IF;
     RETURN NULL;%3$s
 END
-$body$, enter_watch.matching, enter_watch.columns, guard));
+$body$, enter_watch.matching, enter_watch.columns, guard,
+        CASE WHEN enter_watch.keyed THEN ' ON CONFLICT DO NOTHING' ELSE '' END));
     EXECUTE format('REVOKE ALL ON FUNCTION belfry.%I() FROM PUBLIC', 'watch_' || taken);
     EXECUTE format('GRANT EXECUTE ON FUNCTION belfry.%I() TO belfry_sender', 'watch_' || taken);
     EXECUTE format('COMMENT ON FUNCTION belfry.%I() IS %L', 'watch_' || taken,
@@ -52,6 +52,6 @@ $body$, enter_watch.matching, enter_watch.columns, guard));
     RETURN taken;
 END
 $$;
-COMMENT ON FUNCTION belfry.enter_watch(jsonb, text, text, text) IS
+COMMENT ON FUNCTION belfry.enter_watch(jsonb, text, text, boolean, text) IS
     'Internal: records what watch has checked and makes its trigger function, which runs with the rights of its caller. '
     'Alone it does nothing: only the owner of a table can put a trigger on it.';

@@ -21,7 +21,11 @@ BEGIN
                 'Name a column in braces, as {id}, {old.id} or {new.id}; write {{ and }} for braces themselves.');
             -- What begins with a column is a whole URL; else a value is one segment or argument of it.
             parts := parts || format(
-                CASE WHEN template.encode AND NOT first THEN 'belfry.encoded(%I.%I::text)' ELSE '%I.%I' END,
+                CASE WHEN template.encode AND NOT first AND NOT EXISTS (
+                    SELECT FROM pg_catalog.pg_attribute AS a
+                    WHERE a.attrelid = template.source AND a.attname = named[2]
+                        AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype))
+                THEN 'belfry.encoded(%I.%I::text)' ELSE '%I.%I' END,
                 named[1], named[2]);
         ELSE
             PERFORM belfry.require_watch(

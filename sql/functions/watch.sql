@@ -87,14 +87,19 @@ BEGIN
             'kind', kind, 'title', coalesce(title, ''), 'body', coalesce(body, ''), 'condition', condition,
             'action_url', action_url, 'data', data, 'severity', severity, 'tenant', coalesce(tenant, ''),
             'dedupe_key', dedupe_key, 'group_key', group_key, 'strict', strict, 'declared_by', current_user),
-        replace(matching, '%s', CASE cardinality(records)
-            WHEN 1 THEN format('belfry_%s AS %1$s', records[1])
-            ELSE '(SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM belfry_old AS r) AS "belfry o" '
+        replace(matching, '%s', CASE
+            WHEN cardinality(records) = 1 THEN format('belfry_%s AS %1$s', records[1])
+            WHEN concat_ws(' ', whom, condition, data) ~ '\m(old|new)\M(?!"?\s*\.)' THEN
+                '(SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM belfry_old AS r) AS "belfry o" '
                 'JOIN (SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM belfry_new AS r) AS "belfry p" '
-                'ON "belfry o"."belfry n" = "belfry p"."belfry n", '
+                'USING ("belfry n"), '
                 'LATERAL (SELECT ("belfry o"."belfry r").*) AS old, LATERAL (SELECT ("belfry p"."belfry r").*) AS new'
+            -- A whole row would show its number; where none may be named, the pairs come cheaper so.
+            ELSE
+                '(SELECT row_number() OVER () AS "belfry n", r.* FROM belfry_old AS r) AS old '
+                'JOIN (SELECT row_number() OVER () AS "belfry n", r.* FROM belfry_new AS r) AS new USING ("belfry n")'
         END),
-        columns,
+        columns, dedupe_key IS NOT NULL,
         (SELECT string_agg(quote_ident(s), ', ') FROM unnest(current_schemas(false) || '{pg_temp}'::name[]) AS s));
     EXECUTE format(
         'CREATE TRIGGER %I AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT EXECUTE FUNCTION belfry.%I()',

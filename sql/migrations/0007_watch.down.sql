@@ -63,7 +63,7 @@ DROP FUNCTION belfry.require_expression(text, text, text, text);
 DROP FUNCTION belfry.note_failure(bigint, text, text);
 DROP FUNCTION belfry.forget_watch(bigint);
 DROP FUNCTION belfry.fault(text);
-DROP FUNCTION belfry.enter_watch(jsonb, text, text, text);
+DROP FUNCTION belfry.enter_watch(jsonb, text, text, boolean, text);
 DROP FUNCTION belfry.encoded(text);
 --- functions/encoded.sql ---
 --- end ---

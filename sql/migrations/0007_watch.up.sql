@@ -143,7 +143,7 @@ COMMENT ON FUNCTION belfry.encoded(text) IS
 --- end ---
 
 --- functions/enter_watch.sql ---
-CREATE OR REPLACE FUNCTION belfry.enter_watch(declared jsonb, matching text, columns text, path text) RETURNS bigint
+CREATE OR REPLACE FUNCTION belfry.enter_watch(declared jsonb, matching text, columns text, keyed boolean, path text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
@@ -184,12 +184,12 @@ BEGIN
     IF EXISTS (SELECT FROM %1$s) THEN
         INSERT INTO belfry.notification (
             recipient, topic, kind, title, body, data, action_url, severity, tenant, dedupe_key, group_key)
-        SELECT %2$s FROM %1$s
-        ON CONFLICT DO NOTHING;
+        SELECT %2$s FROM %1$s%4$s;
     END IF;
     RETURN NULL;%3$s
 END
-$body$, enter_watch.matching, enter_watch.columns, guard));
+$body$, enter_watch.matching, enter_watch.columns, guard,
+        CASE WHEN enter_watch.keyed THEN ' ON CONFLICT DO NOTHING' ELSE '' END));
     EXECUTE format('REVOKE ALL ON FUNCTION belfry.%I() FROM PUBLIC', 'watch_' || taken);
     EXECUTE format('GRANT EXECUTE ON FUNCTION belfry.%I() TO belfry_sender', 'watch_' || taken);
     EXECUTE format('COMMENT ON FUNCTION belfry.%I() IS %L', 'watch_' || taken,
@@ -197,7 +197,7 @@ $body$, enter_watch.matching, enter_watch.columns, guard));
     RETURN taken;
 END
 $$;
-COMMENT ON FUNCTION belfry.enter_watch(jsonb, text, text, text) IS
+COMMENT ON FUNCTION belfry.enter_watch(jsonb, text, text, boolean, text) IS
     'Internal: records what watch has checked and makes its trigger function, which runs with the rights of its caller. '
     'Alone it does nothing: only the owner of a table can put a trigger on it.';
 --- end ---
@@ -359,7 +359,11 @@ BEGIN
                 'Name a column in braces, as {id}, {old.id} or {new.id}; write {{ and }} for braces themselves.');
             -- What begins with a column is a whole URL; else a value is one segment or argument of it.
             parts := parts || format(
-                CASE WHEN template.encode AND NOT first THEN 'belfry.encoded(%I.%I::text)' ELSE '%I.%I' END,
+                CASE WHEN template.encode AND NOT first AND NOT EXISTS (
+                    SELECT FROM pg_catalog.pg_attribute AS a
+                    WHERE a.attrelid = template.source AND a.attname = named[2]
+                        AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype))
+                THEN 'belfry.encoded(%I.%I::text)' ELSE '%I.%I' END,
                 named[1], named[2]);
         ELSE
             PERFORM belfry.require_watch(
@@ -492,14 +496,19 @@ BEGIN
             'kind', kind, 'title', coalesce(title, ''), 'body', coalesce(body, ''), 'condition', condition,
             'action_url', action_url, 'data', data, 'severity', severity, 'tenant', coalesce(tenant, ''),
             'dedupe_key', dedupe_key, 'group_key', group_key, 'strict', strict, 'declared_by', current_user),
-        replace(matching, '%s', CASE cardinality(records)
-            WHEN 1 THEN format('belfry_%s AS %1$s', records[1])
-            ELSE '(SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM belfry_old AS r) AS "belfry o" '
+        replace(matching, '%s', CASE
+            WHEN cardinality(records) = 1 THEN format('belfry_%s AS %1$s', records[1])
+            WHEN concat_ws(' ', whom, condition, data) ~ '\m(old|new)\M(?!"?\s*\.)' THEN
+                '(SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM belfry_old AS r) AS "belfry o" '
                 'JOIN (SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM belfry_new AS r) AS "belfry p" '
-                'ON "belfry o"."belfry n" = "belfry p"."belfry n", '
+                'USING ("belfry n"), '
                 'LATERAL (SELECT ("belfry o"."belfry r").*) AS old, LATERAL (SELECT ("belfry p"."belfry r").*) AS new'
+            -- A whole row would show its number; where none may be named, the pairs come cheaper so.
+            ELSE
+                '(SELECT row_number() OVER () AS "belfry n", r.* FROM belfry_old AS r) AS old '
+                'JOIN (SELECT row_number() OVER () AS "belfry n", r.* FROM belfry_new AS r) AS new USING ("belfry n")'
         END),
-        columns,
+        columns, dedupe_key IS NOT NULL,
         (SELECT string_agg(quote_ident(s), ', ') FROM unnest(current_schemas(false) || '{pg_temp}'::name[]) AS s));
     EXECUTE format(
         'CREATE TRIGGER %I AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT EXECUTE FUNCTION belfry.%I()',
