@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from elements import Site, rows, titles
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 from serving import until
 
 MARKUP = (
@@ -134,4 +134,87 @@ def test_toasts_and_announcements_are_text_too(site: Site, text: str) -> None:
     live = "document.querySelector('belfry-bell').shadowRoot.querySelector('[role=status][part=hidden]').textContent"
     until(lambda: page.evaluate(live) == text)
     assert page.title() == "(1) Shop"
+    harmless(page, site)
+
+
+def test_what_a_page_keeps_from_others_is_kept_and_nothing_foreign_is_asked(site: Site) -> None:
+    hosts = (
+        "//evil.invalid/a",
+        "http:evil.invalid",
+        "https:\\\\evil.invalid",
+        "\\\\evil.invalid",
+        "https://a@evil.invalid",
+    )
+    for url in hosts:
+        site.send(url, body=url, action_url=url, data=json.dumps({"url": url, "html": f"<img src={url}>"}))
+    page = site.open(site.inbox("preferences") + site.bell("toasts desktop"))
+    until(lambda: len(titles(page, "main > belfry-inbox")) == len(hosts))
+    assert {url for url in site.requests if "evil" in url} == set()  # a link asks for nothing until it is followed
+    harmless(page, site)
+
+
+def test_an_avatar_is_a_picture_of_http_alone_and_tells_nothing_of_the_page(site: Site) -> None:
+    page = site.open(site.inbox(), policy="")
+    asked: list[tuple[str, str | None]] = []
+
+    def note(route: Route) -> None:
+        asked.append((route.request.url, route.request.header_value("referer")))
+        route.abort()
+
+    page.route("https://faces.invalid/**", note)
+    for url in (
+        "https://faces.invalid/a.png",
+        "data:image/svg+xml,<svg onload=globalThis.ran=1>",
+        "blob:x",
+        "mailto:a@b.c",
+    ):
+        site.send(url, actor=json.dumps({"name": "Ada Lindgren", "avatar_url": url}))
+    until(lambda: len(titles(page)) == 4 and asked)
+    assert asked == [("https://faces.invalid/a.png", None)]
+    until(
+        lambda: page.locator("belfry-inbox [part~=avatar]").all_text_contents() == ["AL"] * 4
+    )  # what is not to be had
+
+
+def test_many_actions_and_tags_neither_run_nor_stretch(site: Site) -> None:
+    actions = [{"name": f"a{number}", "label": f"Act {number}"} for number in range(1000)]
+    site.send("Many", actions=json.dumps(actions), tags=[f"t{number}" for number in range(500)], group_key=MARKUP[0])
+    site.server.sql.execute("SELECT belfry.declare_kind('test', %s)", (MARKUP[0],))
+    page = site.open(site.inbox("preferences"))
+    until(lambda: titles(page) == ["Many"])
+    assert 1 <= page.locator("belfry-inbox [part~=action]").count() <= 10
+    page.get_by_role("button", name="Preferences").click()
+    until(lambda: page.locator("[part=preference]").first.text_content() == MARKUP[0])
+    harmless(page, site)
+
+
+def test_the_desktop_is_told_text_and_no_picture_that_runs(site: Site) -> None:
+    page = site.open(site.bell("desktop"))
+    page.evaluate("""() => {
+      globalThis.notified = [];
+      globalThis.Notification = class { constructor(...all) { notified.push(all); } };
+      Notification.permission = 'granted';
+      Object.defineProperty(document, 'visibilityState', {get: () => 'hidden'});
+    }""")
+    until(lambda: page.evaluate("document.querySelector('belfry-bell').client?.snapshot.status") == "live")
+    site.send(
+        MARKUP[0] * 100, body=MARKUP[1], actor=json.dumps({"name": "A", "avatar_url": "javascript:globalThis.ran=1"})
+    )
+    until(lambda: page.evaluate("notified.length"))
+    [[title, options]] = page.evaluate("notified")
+    assert title.startswith(MARKUP[0])
+    assert len(title) <= 501
+    assert options["body"] == MARKUP[1]
+    assert options["icon"] == ""
+    harmless(page, site)
+
+
+def test_what_is_of_another_shape_than_it_should_be_spoils_no_other(site: Site) -> None:
+    site.send("Before")
+    site.send("Odd", actor='{"name": 5, "avatar_url": {}}', actions='[null, 1, "x", [], {}, {"label": {}, "url": 7}]')
+    site.send("Odder", actor='{"name": ["a"], "avatar_url": 7}', actions='[{"name": "ok", "label": null, "url": []}]')
+    site.send("After", actor='{"name": "   ", "avatar_url": ""}', data='{"toString": 1}')
+    page = site.open(site.bell("toasts") + site.inbox())
+    until(lambda: titles(page, "main > belfry-inbox") == ["After", "Odder", "Odd", "Before"])
+    assert page.locator("main > belfry-inbox [part~=action]").all_text_contents() == ["ok"]
     harmless(page, site)

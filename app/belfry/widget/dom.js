@@ -49,12 +49,15 @@ export const tool = (name, label, onclick) =>
 
 /** @type {T.Link} */
 export const link = (value) => {
-  const url = value && URL.canParse(value, document.baseURI) ? new URL(value, document.baseURI) : null;
+  const url = value && typeof value === 'string' && URL.canParse(value, document.baseURI) ? new URL(value, document.baseURI) : null;
   return url && SCHEMES.includes(url.protocol) ? url.href : '';
 };
 
 /** @type {T.Cut} */
-export const cut = (text) => (text && text.length > LONGEST ? `${text.slice(0, LONGEST).replace(/[\ud800-\udbff]$/, '')}…` : text ?? '');
+export const cut = (text) => {
+  if (typeof text !== 'string') return '';
+  return text.length > LONGEST ? `${text.slice(0, LONGEST).replace(/[\ud800-\udbff]$/, '')}…` : text;
+};
 
 /** @type {T.Place} */
 export const place = (popover, anchor) => {

@@ -3,6 +3,8 @@ import { cut, icon, link, make, tool } from './dom.js';
 import { fill } from './texts.js';
 import { ago, exactly } from './time.js';
 
+const MOST_ACTIONS = 10; // more would be no choice
+
 /** @type {(name: string) => string} */
 const initials = (name) => name.trim().split(/\s+/).slice(0, 2).map((word) => [...word][0]).join('');
 
@@ -21,13 +23,16 @@ export const face = ({ actor, severity }) => {
   return face;
 };
 
+/** Empty for what is no action: the table takes any array. @type {(action: T.Action) => string} */
+const label = (action) => cut(action?.label) || cut(action?.name);
+
 /** @type {T.Buttons} */
-const buttons = (item, act) => (item.actions ?? []).map((action, at) => {
+const buttons = (item, act) => (item.actions ?? []).filter(label).slice(0, MOST_ACTIONS).map((action, at) => {
   const href = link(action.url);
   /** @param {Event} event */
   const onclick = (event) => act.select(item, action, event);
   const part = `action${at ? '' : ' primary'}${action.style === 'danger' ? ' danger' : ''}`;
-  return make(href ? 'a' : 'button', { part, onclick, ...(href ? { href } : { type: 'button' }) }, cut(action.label || action.name));
+  return make(href ? 'a' : 'button', { part, onclick, ...(href ? { href } : { type: 'button' }) }, label(action));
 });
 
 /** @type {T.Tools} */
