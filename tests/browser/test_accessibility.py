@@ -203,6 +203,21 @@ def test_a_snooze_is_chosen_from_a_menu(page: Page, site: Site) -> None:
     until(lambda: site.server.value(snoozed, site.recipient) == 1)
 
 
+def test_an_action_is_chosen_by_enter_and_its_page_may_keep_the_place(page: Page, site: Site) -> None:
+    page.evaluate("""() => {
+      globalThis.chosen = [];
+      addEventListener('belfry-select', (event) => {
+        event.preventDefault();
+        chosen.push([event.detail.item.title, event.detail.action.label, event.detail.url]);
+      });
+    }""")
+    tab_to(page, "action primary: Review")
+    page.keyboard.press("Enter")
+    until(lambda: page.evaluate("chosen") == [["Three", "Review", "https://example.com/"]])
+    until(lambda: focused(page).startswith("bell: "))  # the inbox closed
+    until(lambda: site.counts()[0] == 2)
+
+
 def test_all_are_marked_as_read_and_preferences_switched(page: Page, site: Site) -> None:
     site.server.sql.execute("SELECT belfry.declare_kind('test', 'Tests')")
     tab_to(page, "tool markAllAsRead: Mark all as read")
