@@ -21,6 +21,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("recipient", {"recipient": "generate_series(1, 2)"}, "set-returning functions are not allowed"),
     ("recipient", {"recipient": "new.owner) , (new.id"}, "syntax error"),
     ("recipient", {"recipient": "new.owner] , [new.id"}, "syntax error"),
+    ("recipient", {"recipient": "new.owner) || (new.status"}, "syntax error"),
+    ("condition", {"condition": "true) OR (true"}, "syntax error"),
     ("recipient", {"recipient": ""}, "syntax error"),
     ("recipient", {"recipient": "new.owner); DROP TABLE orders; --"}, "syntax error"),
     ("condition", {"condition": "status = 'paid' AND old.status = 'new'"}, "ambiguous"),
