@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
@@ -20,6 +21,8 @@ import psycopg
 from psycopg.rows import class_row
 
 from belfry import errors
+
+log = logging.getLogger(__name__)
 
 Connection = psycopg.AsyncConnection[Any]
 State = Literal["applied", "pending", "edited", "unknown"]
@@ -162,12 +165,19 @@ async def sql(connection: Connection) -> str:
 async def check(connection: Connection) -> None:
     """Whether this code may serve this database. Only reads.
 
-    Raises SchemaMissing, SchemaOlder, SchemaNewer, MigrationEdited, NotPermitted.
+    Migrations come before the relays that need them, and those of the release before go on: what is newer than this
+    code is no reason to stay away. Raises SchemaMissing, SchemaOlder, SchemaNewer, MigrationEdited, NotPermitted.
     """
     applied = await _applied(connection)
     if not applied:
         raise errors.SchemaMissing
-    missing = [one.label for one in _known(load(), applied) if one.version not in applied]
+    migrations = load()
+    newer = {version: row for version, row in applied.items() if version > migrations[-1].version}
+    if newer:
+        names = ", ".join(f"{version:04}_{row.name}" for version, row in sorted(newer.items()))
+        log.warning("the database has %s, newer than this Belfry", names, extra={"action": "schema_newer"})
+    known = _known(migrations, {version: row for version, row in applied.items() if version not in newer})
+    missing = [one.label for one in known if one.version not in applied]
     if missing:
         raise errors.SchemaOlder(f"The database lacks {', '.join(missing)}: run `belfry migrate up`.")
 
@@ -239,7 +249,7 @@ async def _explained(migration: Migration) -> AsyncGenerator[None]:
     """Tell what Postgres refused in one line: the file, the message, the hint."""
     try:
         yield
-    except psycopg.errors.LockNotAvailable as error:
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
         raise errors.MigrationBusy(
             f"{migration.label} waited too long for a lock: try again when open transactions have ended."
         ) from error

@@ -1,10 +1,12 @@
 -- Takes back 0004: what was pruned or erased stays so.
 -- Locks: belfry.subscription and belfry.preference, for an instant.
 -- Runs in one transaction: psql --single-transaction -v ON_ERROR_STOP=1 --file <this file>
-SET LOCAL lock_timeout = '2s';
+SET LOCAL lock_timeout = '900ms';
 SET LOCAL statement_timeout = '60s';
 SET LOCAL ROLE belfry_owner;
 
+-- Both at once, in the order in which others take them, and given up before Postgres looks for deadlocks.
+LOCK TABLE belfry.preference, belfry.subscription IN ACCESS EXCLUSIVE MODE;
 DROP VIEW belfry.status, belfry.activity;
 DROP FUNCTION belfry.erase(text), belfry.export(text), belfry.prune(interval, integer);
 DROP INDEX belfry.subscription_until_idx, belfry.preference_until_idx;

@@ -2,10 +2,12 @@
 -- Locks: belfry.subscription and belfry.preference while an index is made on each; subscribing and choosing wait.
 -- Runs in one transaction: psql --single-transaction -v ON_ERROR_STOP=1 --file <this file>
 -- squawk-ignore-file require-concurrent-index-creation
-SET LOCAL lock_timeout = '2s';
+SET LOCAL lock_timeout = '900ms';
 SET LOCAL statement_timeout = '60s';
 SET LOCAL ROLE belfry_owner;
 
+-- Both at once, in the order in which others take them, and given up before Postgres looks for deadlocks.
+LOCK TABLE belfry.preference, belfry.subscription IN SHARE MODE;
 -- What lies below the pruned position of these goes with it.
 CREATE INDEX subscription_until_idx ON belfry.subscription (until) WHERE until IS NOT NULL;
 CREATE INDEX preference_until_idx ON belfry.preference (until) WHERE until IS NOT NULL;

@@ -3,9 +3,12 @@
 -- No index can be built or dropped CONCURRENTLY in a transaction:
 -- squawk-ignore-file require-concurrent-index-creation, require-concurrent-index-deletion, ban-drop-column
 -- Runs in one transaction: psql --single-transaction -v ON_ERROR_STOP=1 --file <this file>
-SET LOCAL lock_timeout = '2s';
+SET LOCAL lock_timeout = '900ms';
 SET LOCAL statement_timeout = '600s';
 SET LOCAL ROLE belfry_owner;
+
+-- As on the way up.
+LOCK TABLE belfry.inbox, belfry.notification IN ACCESS EXCLUSIVE MODE;
 
 DROP FUNCTION belfry.kept(text);
 DROP FUNCTION belfry.keep_marked(text, text, bigint[]);

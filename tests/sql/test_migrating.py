@@ -143,13 +143,26 @@ async def test_check_refuses_an_older_database_and_names_what_it_lacks(connect: 
         await migrations.check(await connect())
 
 
-async def test_check_up_and_down_refuse_a_newer_database(connect: Any, ask: Any) -> None:
+async def test_relays_serve_a_newer_database_and_say_so_and_up_and_down_refuse_it(
+    connect: Any, ask: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     connection = await connect()
     await connection.execute("INSERT INTO belfry.migration (version, name) VALUES (9999, 'from_the_future')")
-    for refuses in (migrations.check, migrations.up, migrations.down, migrations.sql):
+    await migrations.check(connection)
+    assert "9999_from_the_future" in caplog.text
+    for refuses in (migrations.up, migrations.down, migrations.sql):
         with pytest.raises(errors.SchemaNewer, match="9999_from_the_future"):
             await refuses(connection)
     assert await ask.value(connection, "SELECT count(*) FROM belfry.migration") == len(LABELS) + 1
+
+
+async def test_a_migration_among_ours_that_we_do_not_know_is_refused(connect: Any, sources: Path) -> None:
+    connection = await connect()
+    write(sources, NEXT, "", "")
+    await migrations.up(connection)
+    await connection.execute("UPDATE belfry.migration SET version = %s, name = 'strange' WHERE version = 2", (-2,))
+    with pytest.raises(errors.SchemaNewer, match="strange"):
+        await migrations.check(connection)
 
 
 async def test_an_edited_file_is_refused_by_name(connect: Any, sources: Path) -> None:

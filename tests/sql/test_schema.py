@@ -229,7 +229,8 @@ def test_the_files_are_plain_sql_in_one_transaction_with_a_lock_timeout() -> Non
     for file in [*MIGRATIONS, *(migrations.source() / "migrations").glob("*.down.sql")]:
         lines = file.read_text(encoding="utf-8").splitlines()
         statements = [line for line in lines if line and not line.startswith("--")]
-        assert statements[0] == "SET LOCAL lock_timeout = '2s';", file.name
+        # Before Postgres looks for deadlocks, where senders may be in the way: so it is never they who are sent away.
+        assert statements[0] in ("SET LOCAL lock_timeout = '2s';", "SET LOCAL lock_timeout = '900ms';"), file.name
         assert any("Lock" in line for line in lines[: lines.index(statements[0])]), f"{file.name} says what it locks"
         assert not [line for line in lines if line.startswith("\\") or line.upper() in ("BEGIN;", "COMMIT;")]
 
