@@ -30,10 +30,19 @@ def packages(major: int = 19) -> Path:
         if not fetched.exists() or fetched.read_bytes() != wanted:
             fetch(npm, pinned, cache)
             fetched.write_bytes(wanted)
-        link = cache / "node_modules" / "belfry-widget"
-        if not link.is_symlink():
-            link.symlink_to(WIDGET)
+        packed(cache / "node_modules" / "belfry-widget")
     return cache / "node_modules"
+
+
+def packed(target: Path) -> None:
+    """The widget as a package. A copy: through a link, what builds the wheel would find its files here and not there."""
+    if target.is_symlink():
+        target.unlink()
+    target.mkdir(exist_ok=True)
+    for path in WIDGET.iterdir():
+        copy = target / path.name
+        if path.is_file() and (not copy.exists() or copy.read_bytes() != path.read_bytes()):
+            shutil.copy(path, copy)
 
 
 def fetch(npm: str, pinned: Path, cache: Path) -> None:
