@@ -35,7 +35,7 @@ def packages(major: int = 19) -> Path:
 
 
 def packed(target: Path) -> None:
-    """The widget as a package. A copy: through a link, what builds the wheel would find its files here and not there."""
+    """The widget as a package. A copy: through a link, what builds the wheel would find its files here, not there."""
     if target.is_symlink():
         target.unlink()
     target.mkdir(exist_ok=True)
