@@ -166,7 +166,9 @@ async def check(connection: Connection) -> None:
     """Whether this code may serve this database. Only reads.
 
     Migrations come before the relays that need them, and those of the release before go on: what is newer than this
-    code is no reason to stay away. Raises SchemaMissing, SchemaOlder, SchemaNewer, MigrationEdited, NotPermitted.
+    code is no reason to stay away, unless it says so (`relays_need` in belfry.setting).
+
+    Raises SchemaMissing, SchemaOlder, SchemaNewer, MigrationEdited, NotPermitted.
     """
     applied = await _applied(connection)
     if not applied:
@@ -175,11 +177,21 @@ async def check(connection: Connection) -> None:
     newer = {version: row for version, row in applied.items() if version > migrations[-1].version}
     if newer:
         names = ", ".join(f"{version:04}_{row.name}" for version, row in sorted(newer.items()))
+        if await _relays_need(connection) > migrations[-1].version:
+            raise errors.SchemaNewer(
+                f"The database has {names}, with which this Belfry cannot work: install the newer one."
+            )
         log.warning("the database has %s, newer than this Belfry", names, extra={"action": "schema_newer"})
     known = _known(migrations, {version: row for version, row in applied.items() if version not in newer})
     missing = [one.label for one in known if one.version not in applied]
     if missing:
         raise errors.SchemaOlder(f"The database lacks {', '.join(missing)}: run `belfry migrate up`.")
+
+
+async def _relays_need(connection: Connection) -> int:
+    """The oldest newest migration of a relay that may serve: what takes something away says so in belfry.setting."""
+    cursor = await connection.execute("SELECT value::integer FROM belfry.setting WHERE name = 'relays_need'")
+    return (await cursor.fetchone() or [0])[0]
 
 
 async def _applied(connection: Connection) -> dict[int, Applied]:

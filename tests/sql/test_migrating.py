@@ -143,14 +143,15 @@ async def test_check_refuses_an_older_database_and_names_what_it_lacks(connect: 
         await migrations.check(await connect())
 
 
-async def test_relays_serve_a_newer_database_and_say_so_and_up_and_down_refuse_it(
+async def test_relays_serve_a_newer_database_unless_it_needs_newer_ones_and_up_and_down_refuse_it(
     connect: Any, ask: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection = await connect()
     await connection.execute("INSERT INTO belfry.migration (version, name) VALUES (9999, 'from_the_future')")
     await migrations.check(connection)
     assert "9999_from_the_future" in caplog.text
-    for refuses in (migrations.up, migrations.down, migrations.sql):
+    await connection.execute("INSERT INTO belfry.setting (name, value) VALUES ('relays_need', '9999')")
+    for refuses in (migrations.check, migrations.up, migrations.down, migrations.sql):
         with pytest.raises(errors.SchemaNewer, match="9999_from_the_future"):
             await refuses(connection)
     assert await ask.value(connection, "SELECT count(*) FROM belfry.migration") == len(LABELS) + 1
