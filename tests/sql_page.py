@@ -34,7 +34,7 @@ FUNCTIONS: LiteralString = """
        AND NOT obj_description(p.oid, 'pg_proc') LIKE 'Internal%%'
        AND has_function_privilege(%s, p.oid, 'EXECUTE') = %s
        AND has_function_privilege(%s, p.oid, 'EXECUTE')
-     ORDER BY p.proname, p.pronargs, 1"""
+     ORDER BY p.proname, p.pronargs, 2"""
 RELATIONS: LiteralString = """
     SELECT c.relname, obj_description(c.oid, 'pg_class'),
            (SELECT array_agg(ARRAY[a.attname, format_type(a.atttypid, a.atttypmod),
