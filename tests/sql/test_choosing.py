@@ -231,7 +231,7 @@ async def test_who_may_choose_and_declare(connect: Any, ask: Any) -> None:
     connection = await connect()
     for function in ("set_preference", "preferences", "declare_kind"):
         assert await callers(ask, connection, function) == ["belfry_relay", "belfry_sender"], function
-    assert await callers(ask, connection, "require_kind") == ["belfry_relay", "belfry_sender"]  # a watch asks as its writer
+    assert await callers(ask, connection, "require_kind") == ["belfry_relay", "belfry_sender"]  # as a watch asks
     await connection.execute("SET ROLE belfry_sender")
     assert await ask.value(connection, "SELECT belfry.declare_kind('k')") is not None
     assert await choose(ask, connection, False) is not None
