@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 from browsing import Pages
@@ -95,12 +94,18 @@ def test_the_code_beside_the_form_sends_the_same(page: Page, server: Server) -> 
     assert page.locator("#laptop > belfry-inbox [part~=action]").count() == 4
 
 
-def test_language_accent_and_frames_follow(page: Page, tmp_path: Path) -> None:
+def test_language_accent_theme_and_frames_follow(page: Page) -> None:
     page.get_by_label("Language").select_option("ar")
     until(lambda: page.locator("#laptop > belfry-inbox [part=inbox]").get_attribute("dir") == "rtl")
     page.get_by_label("Accent").select_option("Teal")
     assert (
         page.locator("#phone").evaluate("one => one.style.getPropertyValue('--belfry-accent')").startswith("light-dark")
     )
+    scheme = "getComputedStyle(document.documentElement).colorScheme"
+    before = page.evaluate(scheme)
+    page.locator("#theme").click()
+    assert page.evaluate(scheme) == "dark"
+    page.locator("#theme").click()
+    assert page.evaluate(scheme) == before  # the system's choice again
     page.locator("summary").click()
     assert page.locator("#frames .frame.ready").count() == 2

@@ -25,9 +25,10 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     document.getElementById("theme")?.addEventListener("click", () => {
-      const now = root.dataset.theme ?? (dark.matches ? "dark" : "light");
-      root.dataset.theme = now === "dark" ? "light" : "dark";
-      remember(root.dataset.theme);
+      const other = dark.matches ? "light" : "dark"; // than the system's: the next press leads back to that
+      if (root.dataset.theme) delete root.dataset.theme;
+      else root.dataset.theme = other;
+      remember(root.dataset.theme ?? "");
     });
   });
 })();
