@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 OWNERS_SECONDS = 0.1
 QUERY_SECONDS = 10.0
 LEASE = "SET idle_session_timeout = '3s'"
+SAMPLED_ROWS = 100
+SOURCES = ("bell", "poll", "tick", "attach")
+"""What makes a turn of the loop."""
 
 
 class Relay:
@@ -68,6 +72,7 @@ class Relay:
         self._woken = asyncio.Event()
         self._rung = False
         self._told_to_poll = False
+        self._written: deque[tuple[int, float]] = deque(maxlen=SAMPLED_ROWS)
         self._ticked_at = self._asked_at = float("-inf")
 
     # --- what others call ------------------------------------------------------------------------------------
@@ -87,12 +92,18 @@ class Relay:
 
     def wake(self, payload: str) -> None:
         """A NOTIFY has arrived, or the listener has connected again."""
-        self.counts["wakes"] += 1
+        self.counts["notifies"] += 1
         if payload == self.probe:
             self.heard_probe.set()
         self._rung = True
         self._told_to_poll |= payload == "disarm"
         self._woken.set()
+
+    def take_written(self) -> dict[int, float]:
+        """The last notification of each poll since this was called, and when it was written (Unix seconds)."""
+        taken = dict(self._written)
+        self._written.clear()
+        return taken
 
     def attach(self, stream: Stream, requested: str | None) -> None:
         """Let a stream in after the next poll that begins from now; until then it only waits."""
@@ -127,6 +138,7 @@ class Relay:
         try:
             self.bell.connected(self._now())
             await self._begin(connection)
+            self.counts["connects"] += 1
             backoff.reset()
             while True:
                 await self._wait()
@@ -185,6 +197,7 @@ class Relay:
         self._woken.clear()
         tick = self._now() - self._ticked_at >= self._config.tick_seconds
         source = self._source(rung=rung, tick=tick)
+        self.counts[f"turns_{source}"] += 1
         self.counts[f"rows_{source}"] += await self._poll(connection, rung=rung)
         self.ready = True
         async with asyncio.timeout(QUERY_SECONDS):
@@ -246,6 +259,8 @@ class Relay:
             self.hub.declare(news.kinds)
         if fresh:
             await self.hub.dispatch(fresh, frozenset(late), news.badges, news.withheld)
+            if (newest := fresh[-1][0]).verb is None:
+                self._written.append((newest.id, time.time()))
         seen = self.tracker.cursor(self.epoch)
         for stream in late:
             self._replay.rejoin(stream, before, seen, news.badges.get(stream.scope))

@@ -21,7 +21,9 @@ from belfry import __version__, access, bodies, database, errors, migrations, pr
 from belfry.auth import Verifier
 from belfry.config import Config
 from belfry.due import Due
+from belfry.figures import Figures
 from belfry.hub import Hub
+from belfry.observing import Observer
 from belfry.protocol import StreamingProtocol
 from belfry.pruning import Pruning
 from belfry.relay import Relay
@@ -74,6 +76,7 @@ def create_app(config: Config, *, dev_api_key: str = "") -> Litestar:
             "relay": Provide(_relay, sync_to_thread=False),
             "replay": Provide(_replay, sync_to_thread=False),
             "pool": Provide(_pool, sync_to_thread=False),
+            "figures": Provide(_figures, sync_to_thread=False),
             "me": Provide(access.me, sync_to_thread=False),
             "api_key": Provide(access.api_key, sync_to_thread=False),
         },
@@ -174,7 +177,11 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
     hub = Hub(retry_milliseconds=config.retry_milliseconds, heartbeat_seconds=config.heartbeat_seconds)
     replay = Replay(config, hub, api)
     relay = Relay(config, hub, direct[0], direct[1], replay)
-    state.update({"relay": relay, "replay": replay, "pool": api})
+    observer = Observer(relay, api, config.tick_seconds)
+    pruning = None if config.retention_days is None else Pruning(config.listen_url, config.retention_days)
+    pools = {"api": api, "relay": direct[0], "listener": direct[1]}
+    figures = Figures(__version__, relay, replay, observer, pruning, pools)
+    state.update({"relay": relay, "replay": replay, "pool": api, "figures": figures})
     async with direct[0].connection() as connection, direct[1].connection() as other:
         await preflight.refuse_pooler(connection, other)
     async with direct[0].connection() as connection, api.connection() as other:
@@ -183,9 +190,9 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
     listening = asyncio.create_task(relay.listener.run())
     async with direct[0].connection() as connection:
         await preflight.ring_until_heard(connection, relay.probe, relay.heard_probe, PROBE_SECONDS)
-    lives = [relay.run(), Due(api, config.tick_seconds).run()]
-    if config.retention_days is not None:
-        lives.append(Pruning(config.listen_url, config.retention_days).run())
+    lives = [relay.run(), Due(api, config.tick_seconds).run(), observer.run()]
+    if pruning is not None:
+        lives.append(pruning.run())
     return relay, [listening, *map(asyncio.create_task, lives)]
 
 
@@ -228,6 +235,10 @@ def _replay(state: State) -> Replay:
 
 def _pool(state: State) -> database.Pool:
     return state.pool
+
+
+def _figures(state: State) -> Figures:
+    return state.figures
 
 
 def _cors(config: Config) -> CORSConfig | None:

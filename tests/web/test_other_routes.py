@@ -76,7 +76,7 @@ async def test_metrics_tell_what_happened(belfry: Belfry, connect: Any):
     assert after["belfry_rows_total bell"] == 1
     assert after["belfry_row_queries_total"] > before["belfry_row_queries_total"]
     assert after["belfry_replays_total none"] == 3
-    assert after["belfry_wakes_total"] > 0
+    assert after["belfry_notifies_total"] > 0
     assert after["belfry_listener_connects_total"] == 1
     assert after["belfry_changes_total"] - before["belfry_changes_total"] == 0
     await writer.execute("SELECT belfry.mark_read('u1', %s)", ([sent],))
