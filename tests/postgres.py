@@ -19,7 +19,7 @@ import psycopg
 from bench.postgres import Cluster, Given, binaries, cluster
 
 IMAGE = "postgres:18-alpine"
-SETTINGS = {"max_prepared_transactions": "200", "shared_buffers": "128MB"}
+SETTINGS = {"max_prepared_transactions": "200", "shared_buffers": "128MB", "track_commit_timestamp": "on"}
 
 
 @contextlib.contextmanager

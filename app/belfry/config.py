@@ -161,6 +161,11 @@ class Config:
     )
     host: str = _setting("127.0.0.1", _text, "address to listen on")
     port: int = _setting(8080, _whole(0, 65535), "port to listen on (0: any free one)")
+    metrics_port: int | None = _setting(
+        None,
+        _whole(1, 65_535),
+        "port of its own for /live, /ready and /metrics, which leaves the public port; worker k has it plus k - 1",
+    )
     workers: int = _setting(1, _whole(1, 256), "processes, each with a relay of its own")
     dev: bool = _setting(False, _flag, "development mode: embedded Postgres, a secret, the demo page")
     cors_origins: tuple[str, ...] = _setting(
@@ -218,9 +223,21 @@ class Config:
                 values[setting.name] = setting.parse(given) if isinstance(given, str) else given
             except ValueError as fault:
                 faults.append(f"{source} {fault}")
-        if faults:
+        config = cls(**values)
+        if faults := faults + config._clashes():
             raise errors.ConfigError("; ".join(faults))
-        return cls(**values)
+        return config
+
+    def _clashes(self) -> list[str]:
+        """What is wrong with settings that are right each by itself."""
+        if self.metrics_port is None:
+            return []
+        last = self.metrics_port + self.workers - 1
+        if last > 65_535:
+            return [f"BELFRY_METRICS_PORT of the last of {self.workers} workers would be {last}: choose a lower one"]
+        if self.metrics_port <= self.port <= last:
+            return [f"BELFRY_PORT is {self.port}, which BELFRY_METRICS_PORT takes for a worker: choose another"]
+        return []
 
     def replace(self, **changes: Any) -> Config:
         """This configuration with some settings changed."""

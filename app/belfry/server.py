@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from belfry import __version__, access, bodies, database, errors, migrations, preflight
+from belfry import __version__, access, bodies, database, errors, migrations, monitoring, preflight
 from belfry.auth import Verifier
 from belfry.config import Config
 from belfry.due import Due
@@ -60,7 +60,9 @@ def create_app(config: Config, *, dev_api_key: str = "") -> Litestar:
     """
     config.require_key()
     verifier = Verifier(config)
-    handlers: list[Any] = [stream.stream, health.live, health.ready, health.metrics]
+    handlers: list[Any] = [stream.stream, health.live, health.ready]
+    if config.metrics_port is None:
+        handlers.append(health.metrics)
     handlers += [each.routes for each in (inbox, preferences, tickets)]  # of recipients
     handlers += [each.routes for each in (notifications, topics, recipients, segments, kinds, imports)]  # of senders
     handlers += widget.routes
@@ -89,11 +91,19 @@ def create_app(config: Config, *, dev_api_key: str = "") -> Litestar:
     )
 
 
-async def serve(config: Config, sockets: list[socket.socket], *, on_ready: Callable[[], None], **more: Any) -> None:
+async def serve(
+    config: Config,
+    sockets: list[socket.socket],
+    monitoring_sockets: Sequence[socket.socket] = (),
+    *,
+    on_ready: Callable[[], None],
+    **more: Any,
+) -> None:
     """Serve on the sockets until SIGTERM or SIGINT, then drain the streams and return."""
+    app = create_app(config, **more)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(config, **more),
+            app,
             http=StreamingProtocol,
             lifespan="on",
             log_config=None,
@@ -103,12 +113,13 @@ async def serve(config: Config, sockets: list[socket.socket], *, on_ready: Calla
             timeout_graceful_shutdown=max(1, round(config.drain_seconds)),
         )
     )
-    watch = asyncio.create_task(_when_started(server, on_ready))
+    start = asyncio.create_task(_when_started(server, on_ready))
     try:
-        with _returning_after_signals():
-            await server.serve(sockets=sockets)
+        async with monitoring.watched(app, monitoring_sockets):
+            with _returning_after_signals():
+                await server.serve(sockets=sockets)
     finally:
-        watch.cancel()
+        start.cancel()
     if not server.started:
         raise errors.BelfryError("the server did not start; the lines above say why")
 

@@ -129,7 +129,7 @@ async def _serve(config: Config, sockets: list[socket.socket], *, on_ready: Call
     failure = logs.StartFailure()
     logging.getLogger("uvicorn.error").addFilter(failure)
     try:
-        await server.serve(config, sockets, on_ready=on_ready, **more)
+        await server.serve(config, sockets, _monitoring_sockets(config), on_ready=on_ready, **more)
     except SystemExit as end:  # uvicorn's way to say that the start failed
         raise errors.StartFailed(failure.reason) from end
     except OSError as error:
@@ -138,6 +138,13 @@ async def _serve(config: Config, sockets: list[socket.socket], *, on_ready: Call
         raise _refusal(config, error) from error  # somebody began to listen after we had bound
     finally:
         logging.getLogger("uvicorn.error").removeFilter(failure)
+
+
+def _monitoring_sockets(config: Config) -> list[socket.socket]:
+    """Sockets on the port for metrics, where there is one. No other process shares it: each tells its own."""
+    if config.metrics_port is None:
+        return []
+    return bind(config.replace(port=config.metrics_port, reuse_port=False, workers=1))
 
 
 class Workers:
@@ -212,13 +219,19 @@ class Workers:
         """Hand over the configuration, hear that the worker is ready."""
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
-        message = pickle.dumps((self._config.replace(reuse_port=True, workers=1), self._more))
+        message = pickle.dumps((self._of_worker(slot), self._more))
         await loop.sock_sendall(ours, len(message).to_bytes(4, "big") + message)
         if await loop.sock_recv(ours, 1) == READY:
             self._ready.add(slot)
             if not self._announced and len(self._ready) == self._config.workers:
                 self._announced = True
                 self._on_ready()
+
+    def _of_worker(self, slot: int) -> Config:
+        """The configuration of one worker, whose figures have a port of their own."""
+        first = self._config.metrics_port
+        port = None if first is None else first + slot
+        return self._config.replace(reuse_port=True, workers=1, metrics_port=port)
 
     async def _hand_on(self, process: asyncio.subprocess.Process) -> None:
         """When it is time to stop: ask, and after a while insist."""
