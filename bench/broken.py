@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from belfry import __main__ as command_line
-from belfry import cursor, queries, relay, replay, sse, tracker
+from belfry import cursor, owners, relay, replay, sse, tracker
 
 
 def slow_reading() -> None:
     """No fault: 20 ms between a poll and the reading of the owners. A correct relay stays green with it."""
-    read = queries.holders
+    read = owners.holders
 
     async def holders(connection: Any) -> Any:
         await asyncio.sleep(0.02)
         return await read(connection)
 
-    queries.holders = holders
+    owners.holders = holders
 
 
 def drop_one_more_poll() -> None:
@@ -34,11 +34,11 @@ def drop_one_more_poll() -> None:
     slow_reading()
     read = tracker.Tracker.owners
 
-    def owners(self: Any, holders: Iterable[str]) -> None:
+    def note(self: Any, holders: Iterable[str]) -> None:
         read(self, holders)
         self._gaps[:] = [gap for gap in self._gaps if not gap.condemned]
 
-    tracker.Tracker.owners = owners
+    tracker.Tracker.owners = note
 
 
 def ignore_gaps() -> None:

@@ -33,20 +33,6 @@ async def newest(connection: Connection) -> int:
     return (await cursor.fetchall())[0][0]
 
 
-HOLDERS: LiteralString = """
-    SELECT DISTINCT virtualtransaction FROM pg_locks
-    WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND relation IN ('belfry.notification'::regclass, 'belfry.change'::regclass)
-"""
-
-
-async def holders(connection: Connection) -> list[str]:
-    """The transactions that may have taken an id and not committed yet: they hold ROW EXCLUSIVE on a table."""
-    cursor = await connection.execute(HOLDERS, prepare=True)
-    return [found[0] for found in await cursor.fetchall()]
-
-
 MISSING: LiteralString = """
     WITH above AS (
         SELECT id FROM belfry.notification WHERE id > %(through)s

@@ -25,6 +25,7 @@ from belfry.doorbell import Doorbell
 from belfry.hub import FOLLOWED, Hub
 from belfry.listener import Listener
 from belfry.model import Row, State
+from belfry.owners import Owners
 from belfry.reading import News, Reader, Snapshot
 from belfry.recent import Recent
 from belfry.replay import Replay
@@ -33,7 +34,6 @@ from belfry.tracker import Plan, Tracker
 
 log = logging.getLogger(__name__)
 
-OWNERS_SECONDS = 0.1
 QUERY_SECONDS = 10.0
 LEASE = "SET idle_session_timeout = '3s'"
 SAMPLED_ROWS = 100
@@ -59,6 +59,7 @@ class Relay:
         self.counts: Counter[str] = Counter()
         self.listener = Listener(listener_pool, self.wake, ping_seconds=config.tick_seconds)
         self.tracker = Tracker()
+        self._owners = Owners()
         self.state: State | None = None
         self.bell = Doorbell(config.tick_seconds)
         self._config = config
@@ -73,7 +74,7 @@ class Relay:
         self._rung = False
         self._told_to_poll = False
         self._written: deque[tuple[int, float]] = deque(maxlen=SAMPLED_ROWS)
-        self._ticked_at = self._asked_at = float("-inf")
+        self._ticked_at = float("-inf")
 
     # --- what others call ------------------------------------------------------------------------------------
 
@@ -158,7 +159,7 @@ class Relay:
             if self.state is None or state.epoch != self.epoch:
                 await self._start_over(connection, state)
         self.state = state
-        self.tracker.forget_owners()
+        self._owners.forget(self.tracker)
         self.bell.mode = state.wake_mode
         self._ticked_at = float("-inf")
 
@@ -201,7 +202,7 @@ class Relay:
         self.counts[f"rows_{source}"] += await self._poll(connection, rung=rung)
         self.ready = True
         async with asyncio.timeout(QUERY_SECONDS):
-            await self._ask_owners(connection)
+            await self._owners.ask(connection, self.tracker, self._now())
             if tick:
                 await self._tick(connection)
             told, self._told_to_poll = self._told_to_poll, False
@@ -300,18 +301,11 @@ class Relay:
 
     # --- between polls ---------------------------------------------------------------------------------------
 
-    async def _ask_owners(self, connection: queries.Connection) -> None:
-        """Read who may still fill the gaps; at most ten times a second."""
-        now = self._now()
-        if self.tracker.ask_owners() and now - self._asked_at >= OWNERS_SECONDS:
-            self._asked_at = now
-            self.tracker.owners(await queries.holders(connection))
-
     async def _tick(self, connection: queries.Connection) -> None:
         """Once a second: what is settled, the wake mode, the epoch, heartbeats."""
         self._ticked_at = self._now()
         self.hub.beat(self._ticked_at, sse.id_line(self.tracker.text(self.epoch)))
-        state = await queries.state(connection)
+        state = await self._owners.excuse(connection, self.tracker)
         if state.epoch != self.epoch:
             await self._begin(connection)
             return

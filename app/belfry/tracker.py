@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from belfry.cursor import Cursor, Range, render, subtract
@@ -52,6 +52,26 @@ class Plan:
     head: int
     probes: tuple[Probe, ...]
     wide: tuple[Range, ...]
+
+
+class Idlers:
+    """Which holders of the lock have run no command since when: what was taken since is not theirs.
+
+    A session in which nothing has run keeps its `state_change`. The sequence is read *after* the sessions: an id above
+    it was taken later than they were seen idling, and by none of those who idle still, with the same mark.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[Hashable, int]] = {}
+
+    def read(self, idling: Mapping[str, Hashable], last_value: int) -> dict[str, int]:
+        """Take a reading: each idling holder with its mark, and the sequence after that.
+
+        Returns who idled through since an earlier reading, and where the sequence stood after that one.
+        """
+        still = {one: since for one, since in self._since.items() if idling.get(one) == since[0]}
+        self._since = {one: still.get(one, (mark, last_value)) for one, mark in idling.items()}
+        return {one: position for one, (_, position) in still.items()}
 
 
 class Tracker:
@@ -148,6 +168,15 @@ class Tracker:
         now = frozenset(holders)
         for gap in self._gaps:
             gap.owners = now if gap.owners is None else gap.owners & now
+
+    def excuse(self, idlers: Mapping[str, int]) -> None:
+        """Who has idled since the sequence stood at a position owns no gap above it that is known by now.
+
+        A gap whose owners were not read yet is left alone: it may be younger than the reading.
+        """
+        for gap in self._gaps:
+            if gap.owners and idlers:
+                gap.owners = frozenset(one for one in gap.owners if gap.lo <= idlers.get(one, gap.lo))
 
     def forget_owners(self) -> None:
         """A new connection: the server may have restarted and its transaction ids begun anew."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from belfry.cursor import Cursor, after_replayed, clip, parse, replayable, union
-from belfry.tracker import Tracker
+from belfry.tracker import Idlers, Tracker
 
 RUNS = 3000
 Frame = tuple[int | None, Cursor]
@@ -166,6 +166,7 @@ def test_each_natural_misreading_goes_red(misreading: dict[str, object]):
 class Transaction:
     name: str
     rows: list[int] = field(default_factory=list)
+    changed: int = 0  # the state_change of its session: another one after each command
 
 
 @dataclass
@@ -174,11 +175,14 @@ class LockWorld:
 
     seed: int
     one_more_poll: bool = True
-    read_before_the_poll_ended: bool = False
+    looks_at_who_idles: bool = True
+    sequence_first: bool = False
+    any_idling: bool = False
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.tracker = Tracker()
+        self.idlers = Idlers()
         self.taken = 0
         self.named = 0
         self.open: list[Transaction] = []
@@ -187,7 +191,8 @@ class LockWorld:
 
     def run(self) -> set[int]:
         for _ in range(80):
-            self.random.choice([self.begin, self.take, self.take, self.end, self.poll, self.ask])()
+            steps = [self.begin, self.take, self.take, self.end, self.poll, self.ask, self.look, self.look, self.look]
+            self.random.choice(steps)()
         while self.open:
             self.end()
         self.poll()
@@ -200,7 +205,9 @@ class LockWorld:
     def take(self) -> None:
         if self.open:
             self.taken += 1
-            self.random.choice(self.open).rows.append(self.taken)
+            one = self.random.choice(self.open)
+            one.rows.append(self.taken)
+            one.changed += 1
 
     def end(self) -> None:
         if self.open:
@@ -226,6 +233,20 @@ class LockWorld:
             for gap in self.tracker.plan(0.0).probes:
                 self.tracker.finish(gap, gap.hi)
 
+    def look(self) -> None:
+        """Read who idles, and after that the sequence; others go on between the two."""
+        if not self.looks_at_who_idles:
+            return
+        before = self.taken
+        self.others_go_on()
+        idling = {each.name: 0 if self.any_idling else each.changed for each in self.open if each.rows}
+        self.others_go_on()
+        self.tracker.excuse(self.idlers.read(idling, before if self.sequence_first else self.taken))
+
+    def others_go_on(self) -> None:
+        for _ in range(3):
+            self.random.choice([self.begin, self.take, self.take, self.end])()
+
 
 def test_no_gap_is_declared_dead_that_commits_later():
     assert not any(LockWorld(seed).run() for seed in range(RUNS))
@@ -233,6 +254,39 @@ def test_no_gap_is_declared_dead_that_commits_later():
 
 def test_without_the_one_more_poll_rows_are_lost():
     assert sum(1 for seed in range(RUNS) if LockWorld(seed, one_more_poll=False).run()) >= 10
+
+
+@pytest.mark.parametrize("misreading", ["any_idling", "sequence_first"])
+def test_each_misreading_of_who_idles_loses_rows(misreading: str):
+    assert sum(1 for seed in range(2 * RUNS) if LockWorld(seed, **{misreading: True}).run()) >= 10
+
+
+def test_a_transaction_that_idles_does_not_keep_the_gaps_of_others():
+    tracker, idlers = Tracker(), Idlers()
+    tracker.see(2)  # 1 is A's, which idles from now on
+    tracker.excuse(idlers.read({"A": 1}, 2))
+    tracker.see(4)  # 3 was rolled back by somebody
+    tracker.owners(["A"])
+    tracker.excuse(idlers.read({"A": 1}, 4))
+    assert [probe.condemned for probe in tracker.plan(0.0).probes] == [False, True]
+
+
+def test_a_gap_whose_owners_were_not_read_yet_is_excused_by_nobody():
+    tracker, idlers = Tracker(), Idlers()
+    idlers.read({"A": 1}, 2)
+    tracker.see(4)
+    tracker.excuse(idlers.read({"A": 1}, 4))
+    tracker.owners(["A", "B"])
+    assert not tracker.plan(0.0).probes[0].condemned
+
+
+def test_who_ends_and_comes_back_idling_is_somebody_else():
+    idlers = Idlers()
+    idlers.read({"A": 1}, 10)
+    assert idlers.read({}, 20) == {}
+    assert idlers.read({"A": 1}, 30) == {}
+    assert idlers.read({"A": 1}, 40) == {"A": 30}
+    assert idlers.read({"A": 1}, 50) == {"A": 30}
 
 
 def test_a_gap_whose_owners_are_gone_and_that_a_poll_has_missed_is_dead():

@@ -14,6 +14,7 @@ from belfry.backoff import Backoff
 from belfry.commands import common
 from belfry.config import Config
 from belfry.model import Row
+from belfry.owners import Owners
 from belfry.tracker import Tracker
 
 POLL_SECONDS = 0.2
@@ -51,6 +52,7 @@ class _Reader:
         self._show = show
         self._epoch: str = ""
         self._tracker = Tracker()
+        self._owners = Owners()
 
     async def begin(self, connection: queries.Connection) -> None:
         """Begin at what is there now, or go on where the last connection ended."""
@@ -63,7 +65,7 @@ class _Reader:
             self._tracker = Tracker(head, gaps)
             self._epoch = state.epoch
             common.note("Waiting for notifications, Ctrl-C ends.")
-        self._tracker.forget_owners()
+        self._owners.forget(self._tracker)
         self.began = True
 
     async def turn(self, connection: queries.Connection) -> None:
@@ -77,8 +79,7 @@ class _Reader:
             self._tracker.finish(probe, covered)
         if found.full:
             self._tracker.raise_head(await queries.newest(connection))
-        if self._tracker.ask_owners():
-            self._tracker.owners(await queries.holders(connection))
+        await self._owners.ask(connection, self._tracker, asyncio.get_running_loop().time())
         if not self._tracker.backlog:
             await asyncio.sleep(POLL_SECONDS)
 
