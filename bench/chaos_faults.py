@@ -301,7 +301,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         connections_exhausted,
         settings={"max_connections": "60"},
     ),
-    "idle": Scenario("a writer idle in its transaction for 60 s", writer_idles, client=Dropping),
+    "idle": Scenario("a writer idle in its transaction for 60 s", writer_idles),
     "prepared": Scenario("two-phase commit, late", prepared_late, wake_mode="poll", prepare=True),
     "async": Scenario(
         "a crash after commits with synchronous_commit = off",

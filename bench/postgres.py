@@ -281,14 +281,22 @@ def database(server: Cluster, *, schema: bool = True) -> Generator[str]:
 
 
 def install(url: str) -> None:
-    """Apply the migrations, and make the logins `bench_relay` and `bench_sender` with their roles alone."""
+    """Apply the migrations, and make the logins `bench_relay` and `bench_sender` with their roles alone.
+
+    The relay may see who idles, as `docs/security.md` advises.
+    """
     files = sorted(MIGRATIONS.glob("*.up.sql"))
     if not files:
         raise PostgresProblem(f"no migrations in {MIGRATIONS}")
     with psycopg.connect(url, autocommit=True) as conn:
         for file in files:
             run_file(conn, file.read_text())
-        for login, role in (("bench_relay", "belfry_relay"), ("bench_sender", "belfry_sender")):
+        logins = (
+            ("bench_relay", "belfry_relay"),
+            ("bench_relay", "pg_read_all_stats"),
+            ("bench_sender", "belfry_sender"),
+        )
+        for login, role in logins:
             with contextlib.suppress(psycopg.errors.DuplicateObject):
                 conn.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(login)))
             conn.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(login)))
