@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 
@@ -100,6 +100,10 @@ class Sender:
         """A row for each, in one transaction; the ids in the recipients' order."""
         query = "SELECT belfry.send_many(recipients => %s, kind => 'bench.row', title => %s, body => %s)"
         return [int(id) for (id,) in self._conn.execute(query, (list(recipients), TITLE, BODY))]
+
+    def membership(self, verb: Literal["subscribe", "unsubscribe"], recipient: str, topic: str) -> None:
+        """A stay begins or ends."""
+        self._conn.execute(f"SELECT belfry.{verb}(%s, %s)", (recipient, topic))
 
     def close(self) -> None:
         """End the session."""

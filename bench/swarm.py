@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import random
 import re
 import select
 import socket
@@ -107,6 +108,12 @@ class Worker:
         """Reset every connection at once."""
         for lane in self._lanes:
             self._close(lane)
+
+    def do_churn(self, count: int) -> None:
+        """Reset some connections by chance, and connect every stream that is not open."""
+        for lane in random.sample(self._lanes, count):
+            self._close(lane)
+        self._pending = [lane for lane in self._lanes if lane.connection is None]
 
     def do_status(self) -> Status:
         """Count."""
@@ -261,6 +268,10 @@ class Swarm:
     def cut(self) -> None:
         """Reset every connection at once."""
         self._ask("cut")
+
+    def churn(self, count: int) -> None:
+        """Cut some streams by chance; they, and those that the relay ended, come back with their cursors."""
+        self._ask("churn", count)
 
     def clear(self) -> None:
         """Forget the ids seen so far."""
