@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -92,13 +94,14 @@ async def before(proxy: Proxy, relay: int, directory: Path) -> AsyncGenerator[in
             stdout=log,
             stderr=log,
             env={"HOME": str(directory), "PATH": "/usr/bin:/bin"},
+            start_new_session=True,
         )
     try:
         await eventually(lambda: answers(port) or process.poll() is not None)
         assert process.poll() is None, (directory / "log").read_text()
         yield port
     finally:
-        process.kill()  # none of them ends by itself while streams are open
+        os.killpg(process.pid, signal.SIGKILL)  # with its workers: none ends by itself while streams are open
         process.wait(10)
 
 

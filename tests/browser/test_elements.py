@@ -106,7 +106,7 @@ def test_an_element_that_is_moved_keeps_its_stream_and_one_that_is_removed_ends_
     page.evaluate("Promise.resolve()")
     assert page.evaluate(f"{CLIENT} === before && before.snapshot.status") == "live"
     page.evaluate("document.querySelector('belfry-inbox').remove()")
-    until(lambda: streams(site.server) == 0, 5)
+    until(lambda: streams(site.server) == 0)
 
 
 def test_a_client_that_is_given_is_neither_opened_nor_closed(site: Site) -> None:

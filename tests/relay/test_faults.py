@@ -52,7 +52,7 @@ async def test_who_comes_while_the_database_is_away_gets_retry_at_once_and_is_le
     async with database_away(belfry):
         client = await belfry.open(cursor="0")
         assert client.status == 200
-        assert (await client.read_bytes(7, seconds=1)) == b"retry: "
+        assert (await client.read_bytes(7)) == b"retry: "
     events = await client.until("ready")
     assert [event.data.get("title") for event in events] == ["before", None]
 
@@ -64,7 +64,7 @@ async def test_who_leaves_while_the_database_is_away_is_not_counted_any_more(ser
             client = await belfry.open()
             await client.read_bytes(7)
             client.cut()
-        await eventually(lambda: belfry.relay.load == 0, seconds=3)
+        await eventually(lambda: belfry.relay.load == 0)
 
 
 async def test_a_credential_that_expired_while_its_stream_waited_gets_no_rows(serve: Serve, connect: Any):
@@ -129,7 +129,7 @@ async def test_a_recipient_whose_name_the_database_refuses_does_not_stop_the_rel
     if odd.status == 200:
         await odd.read_bytes(7)
     await send(await connect(), "for everybody else")
-    assert await client.titles(1, seconds=3) == ["for everybody else"]
+    assert await client.titles(1) == ["for everybody else"]
 
 
 async def test_a_fault_in_the_loop_sends_every_client_away_to_resume_and_loses_nothing(
@@ -179,7 +179,7 @@ async def test_who_waits_to_be_let_in_at_a_fault_of_the_loop_is_not_forgotten(
     monkeypatch.setattr(belfry.relay, "_poll", polls_with_somebody_waiting)
     client = await belfry.open(cursor=str(start))
     assert [event.name for event in await other.rest()] == ["goodbye"]  # the fault has happened
-    events = [await client.next(seconds=5)]
+    events = [await client.next()]
     if events[0].name == "goodbye":  # sent away to resume is as good as let in
         client = await belfry.open(cursor=str(start))
         events = [await client.next()]
@@ -211,7 +211,7 @@ async def test_a_client_that_stops_reading_is_cut_off_and_delays_nobody(serve: S
     async with asyncio.timeout(40):
         while belfry.relay.hub.ended.get("lagging") is None:
             await writer.execute("SELECT belfry.broadcast('test', %s, %s)", (str(sent), body))
-            assert await reader.titles(1, seconds=5) == [str(sent)]
+            assert await reader.titles(1) == [str(sent)]
             sent += 1
     assert belfry.relay.hub.of("u1") == []
     got = [event.data["title"] for event in await stuck.rest() if event.name == "message"]

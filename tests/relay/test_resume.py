@@ -180,7 +180,7 @@ async def paused(belfry: Belfry, monkeypatch: pytest.MonkeyPatch) -> asyncio.Eve
 
     monkeypatch.setattr(belfry.relay, "_wait", wait)
     belfry.relay.wake("")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         await held.wait()
     return gate
 

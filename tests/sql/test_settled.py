@@ -62,7 +62,7 @@ async def test_a_relay_does_not_wait_for_one_who_settles_in_a_long_transaction(c
     await send(ask, app)
     await app.execute("BEGIN")
     assert await ask.value(app, "SELECT belfry.settle()") == 2
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         assert await ask.value(relay, "SELECT belfry.settle(1, '')") == 0
     await app.execute("ROLLBACK")
     assert await ask.value(relay, "SELECT belfry.settle(1, '')") == 1
