@@ -41,6 +41,20 @@ SENDER_MAY = [
     "SELECT belfry.archive('u1', '{1}'), belfry.unarchive('u1', '{1}')",
     "SELECT belfry.snooze('u1', '{1}', now() + interval '1 hour'), belfry.unsnooze('u1', '{1}')",
     "SELECT belfry.mark_all_read('u1'), belfry.mark_all_seen('u1'), belfry.archive_all('u1')",
+    "SELECT belfry.send('u1', 'k', deliver_at => now() + interval '1 hour')",
+    "SELECT belfry.deliver_due()",
+    "SELECT belfry.revise(belfry.send('u1', 'k'), title => 'new')",
+    "SELECT belfry.retract(belfry.send('u1', 'k'))",
+    "SELECT belfry.declare_kind('k', 'Kinds'), belfry.set_preference('u1', 'k', false)",
+    "SELECT * FROM belfry.preferences('u1')",
+    "SELECT belfry.define_segment('pro', 'plan:pro'), belfry.set_traits('u1', '{\"plan\": \"pro\"}')",
+    "SELECT belfry.define_segment('pro', '{\"plan\": \"pro\"}'::jsonb), belfry.drop_segment('pro')",
+    'SELECT belfry.import(\'[{"recipient": "u1", "kind": "k"}]\')',
+    "SELECT * FROM belfry.unread_since('1 day')",
+    "SELECT belfry.trace(1, 'u1'), belfry.export('u1'), belfry.erase('u1')",
+    "CREATE TEMP TABLE orders (buyer text, status text);"
+    " SELECT belfry.watch('orders', 'insert', 'buyer', 'order.new', name => 'orders');"
+    " INSERT INTO orders VALUES ('u1', 'new'); TABLE belfry.watched; SELECT belfry.unwatch('orders')",
     "INSERT INTO belfry.notification (recipient, kind) VALUES ('u1', 'k') RETURNING id",
     "INSERT INTO belfry.notification (recipient, tenant, kind, title, body, data, action_url, actions, actor, tags,"
     " severity, dedupe_key, group_key, expires_at) VALUES ('u1', '', 'k', '', '', '{}', NULL, '[]', NULL, '{}', 'info',"
@@ -79,6 +93,8 @@ RELAY_MAY = [
     "SELECT belfry.ensure_epoch()",
     "SELECT belfry.new_epoch('')",
     "SELECT belfry.last_position()",
+    "SELECT belfry.prune('30 days', 1000), belfry.forget_idempotency()",
+    "SELECT * FROM belfry.status, belfry.activity, belfry.watched",
 ]
 RELAY_MAY_NOT = [
     "SELECT nextval('belfry.position')",
@@ -97,6 +113,7 @@ MONITOR_MAY = [
     "SELECT * FROM belfry.kind",
     "SELECT last_value FROM belfry.position",
     "SELECT belfry.last_position()",
+    "SELECT * FROM belfry.status, belfry.activity",
 ]
 MONITOR_MAY_NOT = [
     "SELECT recipient FROM belfry.notification",

@@ -10,7 +10,7 @@ import psycopg
 import pytest_asyncio
 
 from asking import Api
-from streams import Connection, Serve, subscribe
+from streams import Connection, Serve, eventually_is, send, subscribe, value
 
 UNTIL = "2999-01-01T00:00:00Z"
 RECIPIENT: list[tuple[str, str, Any]] = [
@@ -75,3 +75,19 @@ async def test_every_route_works_for_a_login_that_is_a_relay_and_no_more(serve: 
         page = (await api.as_recipient("GET", "/v1/inbox")).json()
         client = await api.belfry.open(cursor=page["cursor"])
         assert (await client.next()).name == "ready"
+
+
+async def test_what_a_relay_does_by_itself_works_for_a_login_that_is_a_relay_and_no_more(
+    serve: Serve, connect: Any, relay_login: str
+):
+    writer: Connection = await connect()
+    old = await send(writer, "of last week")
+    await writer.execute("UPDATE belfry.notification SET created_at = now() - interval '8 days' WHERE id = %s", (old,))
+    await writer.execute("SELECT belfry.settle(%s::bigint, (SELECT epoch FROM belfry.settled))", (old,))
+    belfry = await serve(database_url=relay_login, retention_days=7, tick_seconds=0.05)
+    client = await belfry.live()
+    await value(writer, "SELECT belfry.send('u1', 'test', 'due', deliver_at => clock_timestamp() + interval '0.2 s')")
+    sent = await send(writer, "at once")
+    assert sorted(await client.titles(2)) == ["at once", "due"]
+    await eventually_is(writer, True, "SELECT through > %s FROM belfry.settled", sent)
+    await eventually_is(writer, 0, "SELECT count(*) FROM belfry.notification WHERE id = %s", old)
