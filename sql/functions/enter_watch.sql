@@ -34,17 +34,23 @@ EXCEPTION WHEN OTHERS THEN
     EXECUTE format($function$CREATE FUNCTION belfry.%I() RETURNS trigger LANGUAGE plpgsql
         SET search_path = %s SET enable_nestloop = off AS %L$function$, 'watch_' || taken, enter_watch.path, format($body$
 #variable_conflict use_column
+DECLARE
+    few jsonb;
 BEGIN
-    -- An insert of nothing would ring the bell.
-    IF EXISTS (SELECT FROM %1$s) THEN
-        INSERT INTO belfry.notification (
-            recipient, topic, kind, title, body, data, action_url, severity, tenant, dedupe_key, group_key)
-        SELECT %2$s FROM %1$s%4$s;
+    -- Few are read once; of very many only enough to know. An insert of nothing would ring the bell.
+    few := (SELECT jsonb_agg(to_jsonb(m)) FROM (SELECT %2$s FROM %1$s LIMIT 1001) AS m);
+    IF jsonb_array_length(few) > 1000 THEN
+        INSERT INTO belfry.notification (%5$s) SELECT %2$s FROM %1$s%4$s;
+    ELSIF few IS NOT NULL THEN
+        INSERT INTO belfry.notification (%5$s) SELECT m.* FROM jsonb_to_recordset(few) AS m (%6$s)%4$s;
     END IF;
     RETURN NULL;%3$s
 END
 $body$, enter_watch.matching, enter_watch.columns, guard,
-        CASE WHEN enter_watch.keyed THEN ' ON CONFLICT DO NOTHING' ELSE '' END));
+        CASE WHEN enter_watch.keyed THEN ' ON CONFLICT DO NOTHING' ELSE '' END,
+        'recipient, topic, kind, title, body, data, action_url, severity, tenant, dedupe_key, group_key',
+        'recipient text, topic text, kind text, title text, body text, data jsonb, action_url text, severity text, '
+        'tenant text, dedupe_key text, group_key text'));
     EXECUTE format('REVOKE ALL ON FUNCTION belfry.%I() FROM PUBLIC', 'watch_' || taken);
     EXECUTE format('GRANT EXECUTE ON FUNCTION belfry.%I() TO belfry_sender', 'watch_' || taken);
     EXECUTE format('COMMENT ON FUNCTION belfry.%I() IS %L', 'watch_' || taken,
