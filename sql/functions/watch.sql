@@ -90,9 +90,11 @@ BEGIN
         replace(matching, '%s', CASE
             WHEN cardinality(records) = 1 THEN format('belfry_%s AS %1$s', records[1])
             WHEN concat_ws(' ', whom, condition, data) ~ '\m(old|new)\M(?!"?\s*\.)' THEN
-                '(SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM belfry_old AS r) AS "belfry o" '
-                'JOIN (SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM belfry_new AS r) AS "belfry p" '
-                'USING ("belfry n"), '
+                -- From a SELECT *: a whole row of a transition table keeps the places of columns that were dropped.
+                '(SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM (SELECT * FROM belfry_old) AS r) '
+                'AS "belfry o" '
+                'JOIN (SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM (SELECT * FROM belfry_new) AS r) '
+                'AS "belfry p" USING ("belfry n"), '
                 'LATERAL (SELECT ("belfry o"."belfry r").*) AS old, LATERAL (SELECT ("belfry p"."belfry r").*) AS new'
             -- A whole row would show its number; where none may be named, the pairs come cheaper so.
             ELSE

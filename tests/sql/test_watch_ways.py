@@ -115,6 +115,44 @@ async def test_a_column_that_is_renamed_fails_the_watch_and_not_the_application(
     assert await ask.value(shop, "SELECT failing_watches FROM belfry.status") == 1
 
 
+WHOLE = SHIPPED | {
+    "title": "{old.status} {status}",
+    "condition": "old IS DISTINCT FROM new",
+    "data": "jsonb_build_object('old', to_jsonb(old), 'new', to_jsonb(new))",
+}
+
+
+async def test_whole_rows_are_right_though_columns_went_before_and_after(shop: Any) -> None:
+    await shop.execute("ALTER TABLE orders ADD late text DEFAULT 'l', DROP id, ADD id serial")
+    await declare(shop, **WHOLE)
+    await shop.execute("UPDATE orders SET status = 'paid' WHERE owner = 'u1'")
+    await shop.execute("ALTER TABLE orders DROP note")
+    await shop.execute("UPDATE orders SET status = 'sent' WHERE owner = 'u1'")
+    row = {"id": 1, "late": "l", "cents": 0, "owner": "u1"}
+    before, after = row | {"note": None}, row
+    assert await told(shop, "recipient, title, data") == [
+        ("u1", "new paid", {"old": before | {"status": "new"}, "new": before | {"status": "paid"}}),
+        ("u1", "paid sent", {"old": after | {"status": "paid"}, "new": after | {"status": "sent"}}),
+    ]
+
+
+async def test_a_watch_of_whole_rows_that_0007_made_is_mended_by_0008(connect: Any, empty_database: str) -> None:
+    connection = await connect(empty_database)
+    await migrations.up(connection)
+    while (await migrations.down(connection))[0].version != 8:
+        pass
+    await connection.execute(
+        "CREATE TABLE public.orders (gone text, id bigint PRIMARY KEY, owner text, status text, late text);"
+        "ALTER TABLE orders DROP gone; INSERT INTO orders VALUES (1, 'u1', 'new', 'u2')"
+    )
+    await declare(connection, **WHOLE)
+    await migrations.up(connection)
+    await connection.execute("UPDATE orders SET status = 'shipped'")
+    old = {"id": 1, "owner": "u1", "status": "new", "late": "u2"}
+    data = {"old": old, "new": old | {"status": "shipped"}}
+    assert await told(connection, "recipient, title, data") == [("u1", "new shipped", data)]
+
+
 async def test_when_its_migration_goes_no_trace_keeps_the_table_from_being_written(
     connect: Any, ask: Any, empty_database: str
 ) -> None:
