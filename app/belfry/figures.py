@@ -33,6 +33,7 @@ class Figures(Collector):
         observer: Observer,
         pruning: Pruning | None,
         pools: Mapping[str, AsyncConnectionPool[Any]],
+        max_streams: int,
     ) -> None:
         self._version = version
         self._relay = relay
@@ -40,6 +41,7 @@ class Figures(Collector):
         self._observer = observer
         self._pruning = pruning
         self._pools = pools
+        self._max_streams = max_streams
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -62,6 +64,7 @@ class Figures(Collector):
         yield _gauge("belfry_build_info", "Which Belfry this is", [((self._version,), 1)], "version")
         yield _gauge("belfry_ready", "Whether the relay reads the database", int(relay.ready))
         yield _gauge("belfry_streams", "Open streams", len(hub.streams))
+        yield _gauge("belfry_streams_limit", "Streams that this relay may hold", self._max_streams)
         yield _gauge("belfry_streams_waiting", "Streams that wait to be let in", relay.load - len(hub.streams))
         yield _counter("belfry_deliveries", "Rows written to streams", hub.delivered)
         ended = [((reason,), hub.ended.get(reason, 0)) for reason in ENDS]

@@ -191,7 +191,7 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
     observer = Observer(relay, api, config.tick_seconds)
     pruning = None if config.retention_days is None else Pruning(config.listen_url, config.retention_days)
     pools = {"api": api, "relay": direct[0], "listener": direct[1]}
-    figures = Figures(__version__, relay, replay, observer, pruning, pools)
+    figures = Figures(__version__, relay, replay, observer, pruning, pools, config.max_streams)
     state.update({"relay": relay, "replay": replay, "pool": api, "figures": figures})
     async with direct[0].connection() as connection, direct[1].connection() as other:
         await preflight.refuse_pooler(connection, other)
