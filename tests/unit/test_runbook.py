@@ -1,0 +1,96 @@
+"""docs/runbook.md has an entry for each alert, and every message that an operator can meet."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from belfry import errors
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNBOOK = " ".join((ROOT / "docs/runbook.md").read_text(encoding="utf-8").split())
+SOURCES = sorted((ROOT / "app/belfry").rglob("*.py"))
+LITTLE = 8
+"""A piece of text that is shorter says nothing by itself."""
+
+
+def trees() -> Iterator[ast.AST]:
+    for source in SOURCES:
+        yield from ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+
+
+def pieces(node: ast.expr) -> Iterator[str]:
+    """The literal pieces of a message, between what is filled in."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.JoinedStr(values=values):
+            for each in values:
+                yield from pieces(each)
+        case ast.BinOp(left=left, right=right):
+            yield from pieces(left)
+            yield from pieces(right)
+        case _:
+            pass
+
+
+def messages() -> Iterator[list[str]]:
+    """The pieces of every message with which Belfry refuses: those of the classes, and those that are given anew."""
+    for one in vars(errors).values():
+        if isinstance(one, type) and issubclass(one, errors.BelfryError):
+            yield [" ".join((one.__doc__ or "").split())]
+    for node in trees():
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="errors")), args=[first, *_]):
+                found = [" ".join(piece.split()) for piece in pieces(first)]
+                if any(len(piece) >= LITTLE for piece in found):
+                    yield found
+            case _:
+                pass
+
+
+def told(message: list[str]) -> bool:
+    """Whether the runbook quotes it: the beginning of one of its pieces, up to where the sentence turns."""
+    parts = [re.split(r"[:;.,](?:\s|$)| \(", piece.strip(" :.,;`"))[0] for piece in message]
+    return any(len(part) >= LITTLE and part in RUNBOOK for part in parts)
+
+
+def test_every_alert_has_an_entry_and_every_entry_an_alert() -> None:
+    rules = yaml.safe_load((ROOT / "deploy/alerts.yaml").read_text(encoding="utf-8"))
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    entries = re.findall(r"^### (Belfry\w+)$", (ROOT / "docs/runbook.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(alerts) == sorted(entries)
+
+
+def test_every_message_is_there() -> None:
+    found = list(messages())
+    assert len(found) > 80
+    assert [message for message in found if not told(message)] == []
+
+
+def test_every_action_of_the_log_is_there() -> None:
+    actions = {
+        value.value
+        for node in trees()
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == "action" and isinstance(value, ast.Constant)
+    }
+    assert len(actions) > 15
+    assert {action for action in actions if f"`{action}`" not in RUNBOOK} == set()
+
+
+@pytest.mark.parametrize("where", ["functions", "triggers"])
+def test_every_sqlstate_of_ours_is_there(where: str) -> None:
+    texts = [file.read_text(encoding="utf-8") for file in (ROOT / "sql" / where).glob("*.sql")]
+    assert {code for text in texts for code in re.findall(r"\bBF\d{3}\b", text) if f"`{code}`" not in RUNBOOK} == set()
+
+
+def test_a_message_that_is_new_is_missed() -> None:
+    assert not told(["the bell rope has snapped: fetch a ladder"])
+    assert not told(["", " is ", "."])
