@@ -4,6 +4,8 @@ AS $$
 DECLARE
     taken bigint;
     guard text := '';
+    -- Quoted here: any sender may call this, and the statement below runs as belfry_owner.
+    names text := (SELECT string_agg(quote_ident(s), ', ') FROM unnest(enter_watch.path::text[]) AS s);
 BEGIN
     INSERT INTO belfry.watch (
         name, source, event, recipient, topic, kind, title, body, condition, action_url, data, severity, tenant,
@@ -32,7 +34,7 @@ EXCEPTION WHEN OTHERS THEN
     END IF;
     -- The rights of whoever writes to the table, never these: the caller's expressions stand in the text.
     EXECUTE format($function$CREATE FUNCTION belfry.%I() RETURNS trigger LANGUAGE plpgsql
-        SET search_path = %s SET enable_nestloop = off AS %L$function$, 'watch_' || taken, enter_watch.path, format($body$
+        SET search_path = %s SET enable_nestloop = off AS %L$function$, 'watch_' || taken, names, format($body$
 #variable_conflict use_column
 DECLARE
     few jsonb;

@@ -102,7 +102,7 @@ BEGIN
                 'JOIN (SELECT row_number() OVER () AS "belfry n", r.* FROM belfry_new AS r) AS new USING ("belfry n")'
         END),
         columns, dedupe_key IS NOT NULL,
-        (SELECT string_agg(quote_ident(s), ', ') FROM unnest(current_schemas(false) || '{pg_temp}'::name[]) AS s));
+        (current_schemas(false) || '{pg_temp}'::name[])::text);
     EXECUTE format(
         'CREATE TRIGGER %I AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT EXECUTE FUNCTION belfry.%I()',
         'belfry_watch_' || taken, event, source,

@@ -1,6 +1,7 @@
 -- A watch reads the rows that a statement has changed once, not twice, where few match.
 -- Watches that are declared already go on as they are; declared anew they are cheaper. An update's whole rows (old or
 -- new without a column) took values from the wrong columns where the table had lost one: that is mended in all of them.
+-- The internal enter_watch put its caller's search path unquoted into a statement of belfry_owner's.
 -- Locks: none; a replaced function locks no table. Takes an instant.
 -- Runs in one transaction: psql --single-transaction -v ON_ERROR_STOP=1 --file <this file>
 SET LOCAL lock_timeout = '2s';
@@ -14,6 +15,8 @@ AS $$
 DECLARE
     taken bigint;
     guard text := '';
+    -- Quoted here: any sender may call this, and the statement below runs as belfry_owner.
+    names text := (SELECT string_agg(quote_ident(s), ', ') FROM unnest(enter_watch.path::text[]) AS s);
 BEGIN
     INSERT INTO belfry.watch (
         name, source, event, recipient, topic, kind, title, body, condition, action_url, data, severity, tenant,
@@ -42,7 +45,7 @@ EXCEPTION WHEN OTHERS THEN
     END IF;
     -- The rights of whoever writes to the table, never these: the caller's expressions stand in the text.
     EXECUTE format($function$CREATE FUNCTION belfry.%I() RETURNS trigger LANGUAGE plpgsql
-        SET search_path = %s SET enable_nestloop = off AS %L$function$, 'watch_' || taken, enter_watch.path, format($body$
+        SET search_path = %s SET enable_nestloop = off AS %L$function$, 'watch_' || taken, names, format($body$
 #variable_conflict use_column
 DECLARE
     few jsonb;
@@ -178,7 +181,7 @@ BEGIN
                 'JOIN (SELECT row_number() OVER () AS "belfry n", r.* FROM belfry_new AS r) AS new USING ("belfry n")'
         END),
         columns, dedupe_key IS NOT NULL,
-        (SELECT string_agg(quote_ident(s), ', ') FROM unnest(current_schemas(false) || '{pg_temp}'::name[]) AS s));
+        (current_schemas(false) || '{pg_temp}'::name[])::text);
     EXECUTE format(
         'CREATE TRIGGER %I AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT EXECUTE FUNCTION belfry.%I()',
         'belfry_watch_' || taken, event, source,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from test_watch import SHIPPED, acting, declare, roles, shop  # noqa: F401 (fixtures)
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -94,3 +96,20 @@ async def test_checking_an_expression_calls_no_function_of_it(shop: Any, ask: An
     await shop.execute("CREATE SEQUENCE called")
     await declare(shop, **SHIPPED | {"condition": "nextval('called') > 0"})
     assert not await ask.value(shop, "SELECT is_called FROM called")
+
+
+@pytest.mark.parametrize("path", ["public SECURITY DEFINER", "{}", "{public,\"x SECURITY DEFINER AS 'x'; --\"}"])
+async def test_what_a_sender_tells_the_internal_function_is_never_read_as_sql_of_the_owner(
+    shop: Any,  # noqa: F811
+    ask: Any,
+    path: str,
+) -> None:
+    declared = {"name": "mine", "source": "1", "event": "insert", "kind": "k", "title": "", "body": "", "strict": True}
+    declared |= {"severity": "info", "tenant": "", "declared_by": "me"}
+    with contextlib.suppress(psycopg.errors.SyntaxError, psycopg.errors.InvalidTextRepresentation):
+        async with acting(shop, "belfry_sender"):
+            call = "SELECT belfry.enter_watch(%s, 'belfry_new', '1', false, %s)"
+            await shop.execute(call, (Jsonb(declared), path))
+    made = "FROM pg_proc WHERE pronamespace = 'belfry'::regnamespace AND proname LIKE 'watch\\_%' AND prorettype = 2279"
+    assert await ask.value(shop, f"SELECT count(*) {made} AND prosecdef") == 0
+    assert await ask.value(shop, f"SELECT count(*) {made}") == (1 if path.startswith("{p") else 0)
