@@ -153,6 +153,22 @@ async def test_a_role_reads_the_sequences_that_are_named_here_and_takes_no_numbe
 
 
 @pytest.mark.parametrize("role", ROLES)
+async def test_the_catalog_gives_no_role_a_right_to_delete_empty_refer_or_hang_on(
+    connection: psycopg.AsyncConnection[Any], role: str
+) -> None:
+    found = await rows(
+        connection,
+        "SELECT c.relname, verb FROM pg_class AS c, unnest(%(verbs)s::text[]) AS verb"
+        " WHERE c.relnamespace = 'belfry'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+        " AND (has_table_privilege(%(role)s, c.oid, verb)"
+        "      OR verb = 'REFERENCES' AND has_any_column_privilege(%(role)s, c.oid, verb))",
+        role=role,
+        verbs=["DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"],
+    )
+    assert found == []
+
+
+@pytest.mark.parametrize("role", ROLES)
 async def test_a_role_calls_the_functions_that_are_named_here_and_no_others(
     connection: psycopg.AsyncConnection[Any], role: str
 ) -> None:
@@ -202,6 +218,9 @@ async def test_the_public_has_no_right_at_all(connection: psycopg.AsyncConnectio
         "SELECT nspname, 'schema' FROM pg_namespace AS n, aclexplode(n.nspacl) AS a"
         " WHERE nspname = 'belfry' AND a.grantee = 0"
         " UNION ALL SELECT relname, a.privilege_type FROM pg_class AS c, aclexplode(c.relacl) AS a"
+        " WHERE relnamespace = 'belfry'::regnamespace AND a.grantee = 0"
+        " UNION ALL SELECT relname || '.' || attname, a.privilege_type"
+        " FROM pg_class AS c JOIN pg_attribute AS t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a"
         " WHERE relnamespace = 'belfry'::regnamespace AND a.grantee = 0"
         " UNION ALL SELECT proname, a.privilege_type FROM pg_proc AS p,"
         " aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a"
