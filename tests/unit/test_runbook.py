@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 
 from belfry import errors
+from belfry.figures import ENDS, RESETS
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOK = " ".join((ROOT / "docs/runbook.md").read_text(encoding="utf-8").split())
@@ -89,6 +91,18 @@ def test_every_action_of_the_log_is_there() -> None:
 def test_every_sqlstate_of_ours_is_there(where: str) -> None:
     texts = [file.read_text(encoding="utf-8") for file in (ROOT / "sql" / where).glob("*.sql")]
     assert {code for text in texts for code in re.findall(r"\bBF\d{3}\b", text) if f"`{code}`" not in RUNBOOK} == set()
+
+
+def test_every_sqlstate_of_postgres_that_we_raise_is_there() -> None:
+    texts = (file.read_text(encoding="utf-8") for file in (ROOT / "sql/functions").glob("*.sql"))
+    names = {name for text in texts for name in re.findall(r"ERRCODE = '([a-z_]+)'", text)}
+    assert names == {"unique_violation"}
+    assert f"`{psycopg.errors.UniqueViolation.sqlstate}`" in RUNBOOK
+
+
+def test_every_reason_that_a_stream_is_told_is_there() -> None:
+    told_reasons = RUNBOOK.partition("## What streams are told")[2]
+    assert {reason for reason in (*ENDS, *RESETS, "overloaded") if f"`{reason}`" not in told_reasons} == set()
 
 
 def test_a_message_that_is_new_is_missed() -> None:
