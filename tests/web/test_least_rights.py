@@ -1,15 +1,18 @@
-"""Every route works for a server whose login is nothing but a relay."""
+"""Every route works for a server whose login is nothing but a relay; so do an app and a monitor with their role alone."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import psycopg
+import pytest
 import pytest_asyncio
 
 from asking import Api
+from belfry import doctor
+from belfry.config import Config
 from streams import Connection, Serve, eventually_is, send, subscribe, value
 
 UNTIL = "2999-01-01T00:00:00Z"
@@ -46,17 +49,31 @@ BACKEND: list[tuple[str, str, Any]] = [
 
 
 @pytest_asyncio.fixture
-async def relay_login(connect: Any, database: str) -> AsyncGenerator[str]:
-    """The URL of the database for a login that is a relay and no more."""
+async def login(connect: Any, database: str) -> AsyncGenerator[Callable[[str], Awaitable[str]]]:
+    """Makes logins that have one role and no more: the URL of each. They are gone afterwards."""
     owner: Connection = await connect()
-    name = f"belfry_test_relay_{os.getpid()}"
-    await owner.execute(f"DROP ROLE IF EXISTS {name}".encode())
-    await owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'relay' IN ROLE belfry_relay".encode())
-    yield psycopg.conninfo.make_conninfo(database, user=name, password="relay")
+    made: list[str] = []
+
+    async def make(role: str) -> str:
+        name = f"{role}_test_{os.getpid()}"
+        await owner.execute(f"DROP ROLE IF EXISTS {name}".encode())
+        await owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret' IN ROLE {role}".encode())
+        made.append(name)
+        return psycopg.conninfo.make_conninfo(database, user=name, password="secret")
+
+    yield make
     await owner.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND pid <> pg_backend_pid()", (name,)
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY (%s) AND pid <> pg_backend_pid()",
+        (made,),
     )
-    await owner.execute(f"DROP ROLE {name}".encode())
+    for name in made:
+        await owner.execute(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}".encode())
+
+
+@pytest_asyncio.fixture
+async def relay_login(login: Callable[[str], Awaitable[str]]) -> str:
+    """The URL of the database for a login that is a relay and no more."""
+    return await login("belfry_relay")
 
 
 async def test_every_route_works_for_a_login_that_is_a_relay_and_no_more(serve: Serve, connect: Any, relay_login: str):
@@ -91,3 +108,35 @@ async def test_what_a_relay_does_by_itself_works_for_a_login_that_is_a_relay_and
     assert sorted(await client.titles(2)) == ["at once", "due"]
     await eventually_is(writer, True, "SELECT through > %s FROM belfry.settled", sent)
     await eventually_is(writer, 0, "SELECT count(*) FROM belfry.notification WHERE id = %s", old)
+
+
+async def test_an_app_a_relay_and_a_monitor_do_their_work_together_each_with_its_role_alone(
+    serve: Serve, connect: Any, login: Callable[[str], Awaitable[str]], relay_login: str
+):
+    owner: Connection = await connect()
+    app: Connection = await connect(await login("belfry_sender"))
+    watcher = await login("belfry_monitor")
+    monitor: Connection = await connect(watcher)
+    client = await (await serve(database_url=relay_login, tick_seconds=0.05)).live()
+    await owner.execute(f"CREATE SCHEMA shop AUTHORIZATION {app.info.user}".encode())
+    await app.execute("CREATE TABLE shop.orders (id int PRIMARY KEY, owner text)")
+    await app.execute("SELECT belfry.watch('shop.orders', 'insert', 'owner', 'order.new', 'Order {id}', name => 'new')")
+    await app.execute("INSERT INTO shop.orders VALUES (7, 'u1')")
+    await app.execute("INSERT INTO belfry.notification (recipient, kind, title) VALUES ('u1', 'k', 'plain')")
+    sent = await value(app, "SELECT belfry.send('u1', 'k', 'called')")
+    assert await client.titles(3) == ["Order 7", "plain", "called"]
+    assert await value(app, "SELECT belfry.mark_read('u1', ARRAY[%s]::bigint[])", sent) == 1
+    assert await value(app, "SELECT unread FROM belfry.counts('u1')") == 2
+    await eventually_is(monitor, True, "SELECT settled >= %s FROM belfry.status", sent)
+    found = await doctor.examine(Config(database_url=watcher, secret="a-secret-of-more-than-thirty-two-bytes"))
+    assert found["watches"].state == "ok"
+    for connection, statement in (
+        (app, b"SELECT recipient FROM belfry.notification"),
+        (app, b"SELECT * FROM belfry.contact('{u1}')"),
+        (monitor, b"SELECT title FROM belfry.notification"),
+        (monitor, b"SELECT belfry.send('u1', 'k')"),
+        (await connect(relay_login), b"UPDATE belfry.notification SET title = ''"),
+        (await connect(relay_login), b"DELETE FROM shop.orders"),
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute(statement)
