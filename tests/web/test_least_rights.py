@@ -1,4 +1,4 @@
-"""Every route works for a server whose login is nothing but a relay; so do an app and a monitor with their role alone."""
+"""Every route works for a server that is nothing but a relay; so do an app and a monitor with their role alone."""
 
 from __future__ import annotations
 
