@@ -17,7 +17,12 @@ Written by `python -m tests.http_page` from the OpenAPI document that a relay se
 keeps it true. Errors are problem documents (RFC 9457): `errors` names each field and says what is wrong with it.
 """
 METHODS = ("get", "put", "post", "patch", "delete")
-WHO = {"token": "a recipient's token", "cookie": "the cookie `belfry_token`", "api_key": "an API key"}
+WHO = {
+    "token": "a recipient's token",
+    "cookie": "the cookie `belfry_token`",
+    "ticket": "a ticket",
+    "api_key": "an API key",
+}
 EVERYWHERE = {"400", "401", "403", "422", "429", "503"}
 
 Document = Mapping[str, Any]

@@ -75,7 +75,7 @@ class Figures(Collector):
         yield _gauge("belfry_position", "The highest id seen", tracker.head)
         yield _gauge("belfry_settled_position", "Below this id no transaction is open", tracker.through)
         yield _gauge("belfry_gaps", "Ranges of ids below the highest that may still turn up", len(tracker.gaps))
-        oldest = self._observer.ages.seconds(time.monotonic())
+        oldest = self._observer.ages.seconds(time.monotonic()) if tracker.gaps else 0.0
         yield _gauge("belfry_oldest_gap_seconds", "For how long the oldest of them has been waited for", oldest)
 
     def _waking(self) -> Iterator[Metric]:

@@ -113,7 +113,7 @@ async def test_limits_and_examples_are_in_the_document(api: Api):
     assert (ids["minItems"], ids["items"]["maximum"]) == (1, 2**63 - 1)
     assert schemas["Outgoing"]["additionalProperties"] is False
     assert schemas["Outgoing"]["properties"]["kind"]["examples"] == ["comment.created"]
-    assert {"token", "cookie", "api_key"} == (await document(api))["components"]["securitySchemes"].keys()
+    assert {"token", "cookie", "ticket", "api_key"} == (await document(api))["components"]["securitySchemes"].keys()
 
 
 async def test_options_name_every_method_of_a_route(api: Api):

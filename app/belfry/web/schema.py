@@ -24,6 +24,9 @@ Errors are problem documents (RFC 9457); `errors` names the fields at fault."""
 SCHEMES = {
     "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description="A recipient's token"),
     "cookie": SecurityScheme(type="apiKey", security_scheme_in="cookie", name="belfry_token", description="The same"),
+    "ticket": SecurityScheme(
+        type="apiKey", security_scheme_in="query", name="ticket", description="One of `POST /v1/tickets`"
+    ),
     "api_key": SecurityScheme(type="http", scheme="bearer", description="A key of `belfry key create`"),
 }
 

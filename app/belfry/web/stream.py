@@ -19,6 +19,7 @@ from belfry.config import Config
 from belfry.hub import Stream
 from belfry.protocol import EXTENSION, ServerConnection
 from belfry.relay import Relay
+from belfry.vocabulary import refusals
 
 OVERLOADED_SPREAD_MILLISECONDS = 15_000
 
@@ -64,7 +65,11 @@ class Refusal(ASGIResponse):
     "/v1/stream",
     summary="Stream notifications and changes",
     tags=["stream"],
-    responses={200: ResponseSpec(data_container=str, media_type="text/event-stream", description="An endless stream")},
+    responses={
+        200: ResponseSpec(data_container=str, media_type="text/event-stream", description="An endless stream"),
+        **{status: refusals()[status] for status in (400, 401)},
+    },
+    security=[*access.AS_RECIPIENT, {"ticket": []}],
 )
 async def stream(
     request: Request[Any, Any, Any],
