@@ -219,6 +219,13 @@ class TooManyRequests(BelfryError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class NotStarted(BelfryError):
+    """Belfry is starting, or nobody has started it: who mounts it enters its lifespan (docs/mounting.md)."""
+
+    status = 503
+    title = "Service Unavailable"
+
+
 class TicketsImpossible(BelfryError):
     """This server has no secret to sign tickets with: set BELFRY_SECRET, or sign them where the tokens are signed."""
 

@@ -11,8 +11,8 @@ from typing import Any
 import uvicorn
 from litestar import Litestar
 from litestar.di import Provide
-from litestar.exceptions import ServiceUnavailableException
 
+from belfry import errors
 from belfry.web import health, problems
 
 
@@ -56,5 +56,5 @@ def _routes(app: Litestar) -> Litestar:
 def _held(app: Litestar, name: str) -> Any:
     found = app.state.get(name)
     if found is None:
-        raise ServiceUnavailableException("the relay is starting")
+        raise errors.NotStarted()
     return found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -19,7 +21,7 @@ from litestar.di import Provide
 
 from belfry import __version__, access, bodies, database, errors, migrations, monitoring, preflight
 from belfry.auth import Verifier
-from belfry.config import Config
+from belfry.config import Config, environment
 from belfry.due import Due
 from belfry.figures import Figures
 from belfry.hub import Hub
@@ -53,11 +55,13 @@ PROBE_SECONDS = 5.0
 BACKLOG = 4096
 
 
-def create_app(config: Config, *, dev_api_key: str = "") -> Litestar:
+def create_app(config: Config | None = None, *, dev_api_key: str = "") -> Litestar:
     """The ASGI application: a relay of its own, and the routes. Serve it alone, or mount it into another.
 
-    Raises ConfigError where there is no key to check tokens with.
+    Without a configuration it reads the environment and `.env`. A host that mounts it enters its `lifespan()`
+    (`docs/mounting.md`). Raises ConfigError where a setting is wrong or there is no key to check tokens with.
     """
+    config = config or Config.from_environ(environment(os.environ, Path.cwd()))
     config.require_key()
     verifier = Verifier(config)
     handlers: list[Any] = [stream.stream, health.live, health.ready]
@@ -75,10 +79,10 @@ def create_app(config: Config, *, dev_api_key: str = "") -> Litestar:
             "config": Provide(lambda: config, sync_to_thread=False),
             "verifier": Provide(lambda: verifier, sync_to_thread=False),
             "dev_api_key": Provide(lambda: dev_api_key, sync_to_thread=False),
-            "relay": Provide(_relay, sync_to_thread=False),
-            "replay": Provide(_replay, sync_to_thread=False),
-            "pool": Provide(_pool, sync_to_thread=False),
-            "figures": Provide(_figures, sync_to_thread=False),
+            "relay": _held("relay"),
+            "replay": _held("replay"),
+            "pool": _held("pool"),
+            "figures": _held("figures"),
             "me": Provide(access.me, sync_to_thread=False),
             "api_key": Provide(access.api_key, sync_to_thread=False),
         },
@@ -236,20 +240,16 @@ def _draining(hub: Hub, drain_seconds: float) -> Generator[None]:
             signal.signal(number, handler)
 
 
-def _relay(state: State) -> Relay:
-    return state.relay
+def _held(name: str) -> Provide:
+    """What the start has put into the state; before it, and where a host never entered the lifespan, 503."""
 
+    def give(state: State) -> Any:
+        found = state.get(name)
+        if found is None:
+            raise errors.NotStarted()
+        return found
 
-def _replay(state: State) -> Replay:
-    return state.replay
-
-
-def _pool(state: State) -> database.Pool:
-    return state.pool
-
-
-def _figures(state: State) -> Figures:
-    return state.figures
+    return Provide(give, sync_to_thread=False)
 
 
 def _cors(config: Config) -> CORSConfig | None:
