@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 
 API_CONNECTIONS = 4
 PROBE_SECONDS = 5.0
+CLOSE_SECONDS = 1.0
+"""How long a stop waits for each thing that a database which is away does not answer."""
 BACKLOG = 4096
 
 
@@ -164,11 +166,17 @@ def _lifespan(config: Config) -> Callable[[Litestar], Any]:
             relay, tasks = await _start(config, app.state, stack)
             with _draining(relay.hub, config.drain_seconds):
                 yield
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
 
     return lifespan
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel, twice: at the first the driver asks the server to cancel the query, and waits for one that is away."""
+    for _ in range(2):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
 
 
 async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[Relay, list[asyncio.Task[None]]]:
@@ -182,13 +190,13 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
         max_size=API_CONNECTIONS,
         pooled=config.direct_url is not None,
     )
-    stack.push_async_callback(api.close)
+    stack.push_async_callback(api.close, CLOSE_SECONDS)
     direct = [
         await database.open_pool(config.listen_url, application_name=name, min_size=1, max_size=1)
         for name in ("belfry relay", "belfry listener")
     ]
     for pool in direct:
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(pool.close, CLOSE_SECONDS)
     hub = Hub(retry_milliseconds=config.retry_milliseconds, heartbeat_seconds=config.heartbeat_seconds)
     replay = Replay(config, hub, api)
     relay = Relay(config, hub, direct[0], direct[1], replay)

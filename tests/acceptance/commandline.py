@@ -108,11 +108,23 @@ class Running:
                 file.close()
 
 
+def _hear_interrupts() -> None:
+    """Behind a shell's `&` Ctrl-C is ignored, and so it would be by all that we start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def started(command: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> Iterator[Running]:
     """Start a process; it is killed at the latest at the end."""
     process = subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+        command,
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        preexec_fn=_hear_interrupts,
     )
     one = Running(process)
     try:

@@ -109,6 +109,7 @@ async def before(proxy: Proxy, relay: int, directory: Path) -> AsyncGenerator[in
 async def through(request: Any, serve: Serve, tmp_path: Path) -> AsyncGenerator[tuple[Belfry, int]]:
     """A relay, and the port of the proxy in front of it."""
     belfry = await serve(heartbeat_seconds=0.2)
+    await eventually(lambda: belfry.relay.ready)  # or the proxy's first check finds nobody, and the next is late
     async with before(request.param, belfry.port, tmp_path) as port:
         yield belfry, port
 

@@ -15,6 +15,7 @@ from psycopg import sql
 from belfry import errors, rows, server
 from belfry.config import Config
 from belfry.hub import Stream
+from bench.tcp_proxy import Proxy
 from streams import SECRET, Belfry, Serve, eventually, send, value
 
 
@@ -55,6 +56,18 @@ async def test_who_comes_while_the_database_is_away_gets_retry_at_once_and_is_le
         assert (await client.read_bytes(7)) == b"retry: "
     events = await client.until("ready")
     assert [event.data.get("title") for event in events] == ["before", None]
+
+
+async def test_a_stop_does_not_wait_for_a_database_that_does_not_answer(serve: Serve, database: str):
+    port = int(psycopg.conninfo.conninfo_to_dict(database)["port"] or 5432)
+    async with Proxy(port) as network:
+        belfry = await serve(database_url=psycopg.conninfo.make_conninfo(database, port=network.port), tick_seconds=0.1)
+        await eventually(lambda: belfry.relay.ready)
+        network.freeze()
+        clock = asyncio.get_running_loop().time
+        await eventually(lambda: not belfry.relay.listener.alive(clock()))
+        async with asyncio.timeout(10):  # a second for each thing that is waited for; it was more than fifteen
+            await belfry.stop()
 
 
 async def test_who_leaves_while_the_database_is_away_is_not_counted_any_more(serve: Serve):

@@ -16,7 +16,10 @@ from streams import Belfry, Connection, Serve, eventually, send, value
 
 @pytest_asyncio.fixture
 async def plain_relay(connect: Any, database: str) -> AsyncGenerator[str]:
-    """The URL for a login that is a relay and no more: of other sessions it sees only that they are there."""
+    """The URL for a login that is a relay and no more: of other sessions it sees only that they are there.
+
+    Ask for it before `serve`: what is asked for first is there last.
+    """
     owner: Connection = await connect()
     name = f"belfry_test_plain_{os.getpid()}"
     await owner.execute(f"DROP ROLE IF EXISTS {name}".encode())
@@ -95,7 +98,7 @@ async def test_who_works_on_between_two_looks_keeps_what_it_takes(serve: Serve, 
 
 
 async def test_without_the_right_to_see_it_the_gaps_wait_and_nothing_is_lost(
-    serve: Serve, connect: Any, plain_relay: str
+    plain_relay: str, serve: Serve, connect: Any
 ):
     belfry = await serve(tick_seconds=0.1, database_url=plain_relay)
     client = await belfry.live()

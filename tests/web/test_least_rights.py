@@ -76,7 +76,7 @@ async def relay_login(login: Callable[[str], Awaitable[str]]) -> str:
     return await login("belfry_relay")
 
 
-async def test_every_route_works_for_a_login_that_is_a_relay_and_no_more(serve: Serve, connect: Any, relay_login: str):
+async def test_every_route_works_for_a_login_that_is_a_relay_and_no_more(relay_login: str, serve: Serve, connect: Any):
     api = Api(await serve(database_url=relay_login), await connect())
     async with api.http:
         await subscribe(api.writer, "u1", "before")
@@ -95,7 +95,7 @@ async def test_every_route_works_for_a_login_that_is_a_relay_and_no_more(serve: 
 
 
 async def test_what_a_relay_does_by_itself_works_for_a_login_that_is_a_relay_and_no_more(
-    serve: Serve, connect: Any, relay_login: str
+    relay_login: str, serve: Serve, connect: Any
 ):
     writer: Connection = await connect()
     old = await send(writer, "of last week")
@@ -111,7 +111,7 @@ async def test_what_a_relay_does_by_itself_works_for_a_login_that_is_a_relay_and
 
 
 async def test_an_app_a_relay_and_a_monitor_do_their_work_together_each_with_its_role_alone(
-    serve: Serve, connect: Any, login: Callable[[str], Awaitable[str]], relay_login: str
+    login: Callable[[str], Awaitable[str]], relay_login: str, serve: Serve, connect: Any
 ):
     owner: Connection = await connect()
     app: Connection = await connect(await login("belfry_sender"))
