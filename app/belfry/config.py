@@ -14,6 +14,7 @@ from belfry import errors
 
 PREFIX = "BELFRY_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("auto", "json", "text")
 MIN_SECRET_BYTES = 32
 
 N = TypeVar("N", int, float)
@@ -92,10 +93,15 @@ def _origins(value: str) -> tuple[str, ...]:
     return origins
 
 
-def _log_level(value: str) -> str:
-    if value.strip().lower() not in LOG_LEVELS:
-        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}, not {value!r}")
-    return value.strip().lower()
+def _one_of(*choices: str) -> Callable[[str], str]:
+    """Reads one of a few words."""
+
+    def parse(value: str) -> str:
+        if value.strip().lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
+        return value.strip().lower()
+
+    return parse
 
 
 # --- the table ---------------------------------------------------------------------------------------------
@@ -202,7 +208,8 @@ class Config:
     retention_days: int | None = _setting(
         None, _whole(1, 36_500), "notifications older than this many days are removed by the relays; none: all is kept"
     )
-    log_level: str = _setting("info", _log_level, "debug, info, warning or error")
+    log_level: str = _setting("info", _one_of(*LOG_LEVELS), "debug, info, warning or error")
+    log_format: str = _setting("auto", _one_of(*LOG_FORMATS), "json, text, or auto: text on a terminal, else JSON")
     reuse_port: bool = _setting(
         False, _flag, "let several processes share the port (SO_REUSEPORT); set by --workers itself"
     )

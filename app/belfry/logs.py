@@ -11,10 +11,14 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 HIDDEN = "***"
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the request that is being answered, which goes into its records."""
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "action", "color_message", "taskName"}
 
@@ -89,10 +93,10 @@ class StartFailure(logging.Filter):
         return False
 
 
-def configure(level: str = "info", stream: TextIO | None = None, *, human: bool | None = None) -> None:
-    """Send all log records to a stream (stderr), for people when it is a terminal."""
+def configure(level: str = "info", format: str = "auto", stream: TextIO | None = None) -> None:
+    """Send all log records to a stream (stderr), as `json`, `text`, or text on a terminal, else JSON."""
     target = stream or sys.stderr
-    lines = target.isatty() if human is None else human
+    lines = target.isatty() if format == "auto" else format == "text"
     handler = logging.StreamHandler(target)
     handler.setFormatter(Lines() if lines else JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
@@ -106,7 +110,9 @@ def _action(record: logging.LogRecord) -> str:
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    found = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    given = request_id.get()
+    return found if given is None else {"request_id": given, **found}
 
 
 def _redacted(value: Any) -> Any:

@@ -40,6 +40,7 @@ from belfry.web import (
     preferences,
     problems,
     recipients,
+    requests,
     schema,
     segments,
     stream,
@@ -74,7 +75,7 @@ def create_app(config: Config | None = None, *, dev_api_key: str = "") -> Litest
     handlers += widget.routes
     if config.dev:
         handlers += [demo.page, demo.asset, demo.session]
-    return Litestar(
+    app = Litestar(
         handlers,
         lifespan=[_lifespan(config)],
         dependencies={
@@ -95,6 +96,8 @@ def create_app(config: Config | None = None, *, dev_api_key: str = "") -> Litest
         openapi_config=schema.document(__version__),
         logging_config=None,
     )
+    app.asgi_handler = requests.RequestIds(app.asgi_handler)
+    return app
 
 
 async def serve(
@@ -266,7 +269,7 @@ def _cors(config: Config) -> CORSConfig | None:
     return CORSConfig(
         allow_origins=list(config.cors_origins),
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-        allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id"],
-        expose_headers=["retry-after", "idempotent-replayed"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id", "x-request-id"],
+        expose_headers=["retry-after", "idempotent-replayed", "x-request-id"],
         allow_credentials=True,
     )

@@ -92,6 +92,7 @@ class Problem(msgspec.Struct):
     status: int
     detail: str
     errors: list[Fault] | UnsetType = UNSET
+    request_id: str | UnsetType = UNSET
 
 
 _MEANINGS = {

@@ -278,7 +278,7 @@ def main(number: int) -> int:
     if not message:
         return 1
     config, more = pickle.loads(message)
-    logs.configure(config.log_level)
+    logs.configure(config.log_level, config.log_format)
     threading.Thread(target=_outlive, args=(parent, config.drain_seconds), daemon=True).start()
     try:
         run(_serve(config, bind(config), on_ready=lambda: parent.sendall(READY), **more))

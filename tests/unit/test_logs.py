@@ -31,7 +31,7 @@ def as_before() -> Iterator[None]:
 
 def written(*, human: bool, level: str = "info") -> io.StringIO:
     stream = io.StringIO()
-    logs.configure(level, stream, human=human)
+    logs.configure(level, "text" if human else "json", stream)
     return stream
 
 

@@ -32,7 +32,7 @@ def _run(arguments: argparse.Namespace) -> int:
         config.require_key()
         if config.database_url is None:
             raise errors.DatabaseUrlMissing()
-    logs.configure(config.log_level)
+    logs.configure(config.log_level, config.log_format)
     sockets = workers.bind(config)
     config = config.replace(port=sockets[0].getsockname()[1])
     try:

@@ -6,12 +6,13 @@ import logging
 import math
 from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import quote
 
 import psycopg
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from belfry import errors
+from belfry import errors, logs
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -20,6 +21,8 @@ MEDIA_TYPE = "application/problem+json"
 def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response[Any]:
     """A problem document; `more` are members of its own, such as `errors`."""
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    if (given := logs.request_id.get()) is not None:
+        content["request_id"] = given
     return Response(content, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -66,7 +69,9 @@ def from_outage(_: Request[Any, Any, Any], error: psycopg.OperationalError) -> R
 
 def from_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """What nobody expected: it is in the log, and the client learns nothing of it."""
-    log.error("a request failed: %s %s", request.method, request.scope["path"], exc_info=error, extra={"action": "bug"})
+    log.error(
+        "a request failed: %s %s", request.method, quote(request.scope["path"]), exc_info=error, extra={"action": "bug"}
+    )
     return problem(500, "Internal Server Error", "The server failed to answer; its log says why.")
 
 

@@ -1,0 +1,67 @@
+"""Every request has an id: the client's own, or a new one. It stands in the answer, in problems, and in the log."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from typing import Any
+from urllib.parse import quote
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from belfry import logs
+
+log = logging.getLogger(__name__)
+
+HEADER = b"x-request-id"
+REFUSED = frozenset({401, 403, 429})
+
+_WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
+
+
+class RequestIds:
+    """Around the whole application, so that what no route answers has an id too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give the request its id. A stream writes past this once it has begun."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given, began = _given(scope), time.monotonic()
+        token = logs.request_id.set(given)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (HEADER, given.encode())]
+                _note(scope, message["status"], time.monotonic() - began)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            logs.request_id.reset(token)
+
+
+def _given(scope: Any) -> str:
+    """The id that came with the request, where it is one that may stand in a log."""
+    for name, value in scope["headers"]:
+        if name == HEADER and _WELL_FORMED.match(value):
+            return value.decode()
+    return secrets.token_hex(8)
+
+
+def _note(scope: Any, status: int, seconds: float) -> None:
+    """One line for what was refused, and at level debug for all else; never the query, which may hold a ticket."""
+    level, action = (logging.INFO, "request_refused") if status in REFUSED else (logging.DEBUG, "request")
+    if log.isEnabledFor(level):
+        told = {"method": scope["method"], "path": quote(scope["path"]), "status": status}
+        milliseconds = round(seconds * 1000, 1)
+        log.log(
+            level, "%(method)s %(path)s %(status)s", told,
+            extra={"action": action, **told, "milliseconds": milliseconds},
+        )  # fmt: skip
