@@ -1,4 +1,5 @@
--- Brings back what was before 0008_cheaper_watch. Watches that were declared meanwhile go on as they are.
+-- Brings back what was before 0008_cheaper_watch, with its faults: a login with belfry_sender can get the rights of
+-- belfry_owner by it. Watches that were declared meanwhile go on as they are.
 -- Locks: none; a replaced function locks no table. Takes an instant.
 -- Runs in one transaction: psql --single-transaction -v ON_ERROR_STOP=1 --file <this file>
 SET LOCAL lock_timeout = '2s';
