@@ -24,7 +24,7 @@ from belfry.protocol import StreamingProtocol
 from belfry.relay import Relay
 
 SECRET = "a secret of the tests: 64 bytes and more, so that HS512 is content"
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 30.0
 
 
 # --- the client ----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
-SECONDS = 20.0
+SECONDS = 40.0
 BELFRY = [sys.executable, "-m", "belfry"]
 
 

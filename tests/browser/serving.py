@@ -21,7 +21,7 @@ from belfry import auth
 from belfry.config import Config
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
-SECONDS = 20.0
+SECONDS = 40.0
 READY = re.compile(r"ready on|^Belfry is at", re.MULTILINE)  # the second in development mode
 
 
