@@ -274,36 +274,3 @@ SETTINGS: dict[str, Setting] = {
     for f in dataclasses.fields(Config)
 }
 """Every setting by name, in the order of the help."""
-
-
-# --- .env --------------------------------------------------------------------------------------------------
-
-
-_LINE = re.compile(
-    r"""^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|(.*?))\s*(?:(?<=\s)\#.*)?$"""
-)
-
-
-def read_env_file(path: Path) -> dict[str, str]:
-    """The `NAME=value` lines of a file, none when it is not there; values may be quoted, `#` begins a comment."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as fault:
-        raise errors.ConfigError(f"{path} cannot be read: {fault}") from None
-    found: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        match = _LINE.match(line)
-        if match is None:  # the line itself is not shown: it may hold a secret
-            raise errors.ConfigError(f"{path}, line {number}: expected NAME=value")
-        name, double, single, bare = match.groups()
-        found[name] = re.sub(r"\\(.)", r"\1", double) if double is not None else single if bare is None else bare
-    return found
-
-
-def environment(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
-    """The process's environment over the `.env` of a directory."""
-    return {**read_env_file(directory / ".env"), **environ}

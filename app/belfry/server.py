@@ -21,7 +21,8 @@ from litestar.di import Provide
 
 from belfry import __version__, access, bodies, database, errors, migrations, monitoring, preflight
 from belfry.auth import Verifier
-from belfry.config import Config, environment
+from belfry.config import Config
+from belfry.dotenv import environment
 from belfry.due import Due
 from belfry.figures import Figures
 from belfry.hub import Hub

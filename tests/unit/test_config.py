@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from belfry import errors
-from belfry.config import SETTINGS, Config, environment, read_env_file
+from belfry.config import SETTINGS, Config
+from belfry.dotenv import environment, read_env_file
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 

@@ -15,7 +15,8 @@ from typing import Any
 import psycopg
 
 from belfry import database, errors
-from belfry.config import SETTINGS, Config, environment
+from belfry.config import SETTINGS, Config
+from belfry.dotenv import environment
 
 DEV_DIRECTORY = Path(".belfry")
 """Where `serve --dev` keeps its database, its secret and its API key, and tells where it is while it runs."""
