@@ -209,3 +209,19 @@ def test_neither_secrets_nor_tokens_nor_passwords_are_ever_printed(
     printed = "\n".join(server.out + server.err)
     for secret in (SECRET, PASSWORD, token, ticket):
         assert secret not in printed
+
+
+@pytest.mark.parametrize(("format", "workers"), [("json", "1"), ("text", "1"), ("text", "2")])
+def test_the_log_has_the_form_that_was_asked_for(tmp_path: Path, database: str, format: str, workers: str) -> None:
+    settings = {"log_level": "debug", "log_format": format, "workers": workers}
+    with serving(tmp_path, database, **settings) as (server, address):
+        with urllib.request.urlopen(f"{address}/live", timeout=30):
+            server.wait_for("/live")
+        assert server.end() == 0
+    assert {line.startswith("{") for line in server.err} == {format == "json"}
+
+
+def test_a_form_of_the_log_that_there_is_not_is_refused(tmp_path: Path, database: str) -> None:
+    refused = run(tmp_path, "serve", database_url=database, secret=SECRET, log_format="xml")
+    assert refused.returncode == 2
+    assert "BELFRY_LOG_FORMAT must be one of auto, json, text" in refused.stderr

@@ -52,6 +52,26 @@ def test_on_a_terminal_it_is_a_line_for_people() -> None:
     assert stream.getvalue().rstrip().endswith("warning relay_lost: gone streams=3")
 
 
+class Terminal(io.StringIO):
+    """A stream that somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "format", "is_json"),
+    [
+        (Terminal(), "auto", False), (io.StringIO(), "auto", True),
+        (Terminal(), "json", True), (io.StringIO(), "text", False),
+    ],
+)  # fmt: skip
+def test_the_form_is_chosen_or_follows_the_terminal(stream: io.StringIO, format: str, is_json: bool) -> None:
+    logs.configure("info", format, stream)
+    logging.getLogger("belfry").info("said")
+    assert stream.getvalue().startswith("{") == is_json
+
+
 def test_a_record_of_somebody_else_gets_an_action_too() -> None:
     stream = written(human=False)
     logging.getLogger("asyncio").warning("slow")

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from belfry import logs
+from belfry.web.requests import RequestIds
 from streams import Belfry, Serve, eventually
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -73,8 +74,9 @@ async def test_a_stream_and_a_preflight_have_one(belfry: Belfry, http: httpx.Asy
     client = await belfry.open()
     assert len(client.answer["x-request-id"]) == 16
     asked = {"origin": "https://app.example.com", "access-control-request-method": "GET"}
-    answer = await http.options("/v1/inbox", headers=asked)
+    answer = await http.options("/v1/inbox", headers=asked | {"access-control-request-headers": "x-request-id"})
     assert answer.headers["x-request-id"]
+    assert "x-request-id" in answer.headers["access-control-allow-headers"].lower()
     answer = await http.get("/v1/inbox", headers=as_u1(belfry, origin="https://app.example.com"))
     assert "x-request-id" in answer.headers["access-control-expose-headers"].lower()
 
@@ -86,6 +88,25 @@ async def test_what_is_refused_is_a_line_without_the_query(http: httpx.AsyncClie
     assert (line["method"], line["path"], line["status"], line["level"]) == ("GET", "/v1/stream", 401, "info")
     assert line["milliseconds"] >= 0
     assert "eyJ" not in json.dumps(log())
+
+
+@pytest.mark.parametrize(
+    ("status", "action", "level"),
+    [
+        *[(status, "request_refused", "info") for status in (401, 403, 429)],
+        *[(status, "request_failed", "warning") for status in (500, 503)],
+        *[(status, "request", "debug") for status in (200, 204, 404, 422)],
+    ],
+)
+async def test_the_status_decides_how_loud_a_line_is(log: Lines, status: int, action: str, level: str):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(RequestIds(app)), base_url="http://here") as client:
+        await client.get("/x")
+    assert [(line["action"], line["level"]) for line in log() if "milliseconds" in line] == [(action, level)]
+    assert logs.request_id.get() is None, "it ends with its request"
 
 
 async def test_a_path_cannot_write_a_line_of_its_own(http: httpx.AsyncClient, log: Lines):

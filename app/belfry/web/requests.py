@@ -56,8 +56,8 @@ def _given(scope: Any) -> str:
 
 
 def _note(scope: Any, status: int, seconds: float) -> None:
-    """One line for what was refused, and at level debug for all else; never the query, which may hold a ticket."""
-    level, action = (logging.INFO, "request_refused") if status in REFUSED else (logging.DEBUG, "request")
+    """One line for what was refused or failed, at level debug for all else; never the query: it may hold a ticket."""
+    level, action = _weight(status)
     if log.isEnabledFor(level):
         told = {"method": scope["method"], "path": quote(scope["path"]), "status": status}
         milliseconds = round(seconds * 1000, 1)
@@ -65,3 +65,9 @@ def _note(scope: Any, status: int, seconds: float) -> None:
             level, "%(method)s %(path)s %(status)s", told,
             extra={"action": action, **told, "milliseconds": milliseconds},
         )  # fmt: skip
+
+
+def _weight(status: int) -> tuple[int, str]:
+    if status >= 500:
+        return logging.WARNING, "request_failed"
+    return (logging.INFO, "request_refused") if status in REFUSED else (logging.DEBUG, "request")

@@ -19,7 +19,8 @@ DESCRIPTION = """\
 Recipients come with a JWT (`sub` is the recipient, `exp` is required; `topics` and `tenant` only narrow) as a bearer \
 token or in the cookie `belfry_token`; what changes something with the cookie needs JSON and an `Origin` that is known.
 Backends come with an API key as a bearer token: its scope `send` sends, `manage` does all else.
-Errors are problem documents (RFC 9457); `errors` names the fields at fault."""
+Errors are problem documents (RFC 9457); `errors` names the fields at fault.
+Every answer has an `X-Request-ID`: that of the request, or a new one; a problem tells it too, and so does the log."""
 
 SCHEMES = {
     "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description="A recipient's token"),
