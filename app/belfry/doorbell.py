@@ -16,6 +16,7 @@ POLL_SECONDS = 0.005
 BUSY_POLLS = ((100, 0.025), (10, 0.010))  # rows of the last poll, and the pause after it: more rows for each poll
 SLOW_POLL_SECONDS = (0.020, 0.050)
 QUIET_SECONDS = (0.100, 0.250)
+REST_SECONDS = 1.0  # at most, and so below the lease: a process that was stopped meanwhile measures hours
 
 
 class Doorbell:
@@ -31,7 +32,7 @@ class Doorbell:
         self._last_row_at = 0.0
         self._quiet_seconds = 0.0
         self._poll_ended_at = 0.0
-        self._poll_seconds = 0.0
+        self._rest_seconds = 0.0
         self._poll_rows = 0
         self._rung: deque[float] = deque(maxlen=BUSY_READS)
 
@@ -50,15 +51,16 @@ class Doorbell:
             pause = random.uniform(*SLOW_POLL_SECONDS)
         else:
             pause = next((pause for rows, pause in BUSY_POLLS if self._poll_rows >= rows), POLL_SECONDS)
-        return max(pause, 2 * self._poll_seconds)
+        return max(pause, self._rest_seconds)
 
     def earliest(self) -> float:
         """The monotonic second before which a wake causes no poll: a poll rests twice as long as it takes."""
-        return self._poll_ended_at + max(POLL_SECONDS, 2 * self._poll_seconds)
+        return self._poll_ended_at + max(POLL_SECONDS, self._rest_seconds)
 
     def polled(self, rows: int, *, rung: bool, began: float, ended: float) -> None:
         """A poll has ended."""
-        self._poll_seconds, self._poll_ended_at, self._poll_rows = ended - began, ended, rows
+        self._rest_seconds = min(2 * (ended - began), REST_SECONDS)
+        self._poll_ended_at, self._poll_rows = ended, rows
         if rows:
             self._saw_rows(ended)
             if rung:

@@ -35,7 +35,8 @@ from belfry.tracker import Plan, Tracker
 log = logging.getLogger(__name__)
 
 QUERY_SECONDS = 10.0
-LEASE = "SET idle_session_timeout = '3s'"
+LEASE_SECONDS, LEASE_TICKS = 3.0, 3
+"""How long a session may be silent before the server ends it, and with it its hold of the bell."""
 SAMPLED_ROWS = 100
 SOURCES = ("bell", "poll", "tick", "attach")
 """What makes a turn of the loop."""
@@ -153,7 +154,8 @@ class Relay:
     async def _begin(self, connection: queries.Connection) -> None:
         """Take up on a connection, or in a new epoch: is this still the history that the cursor tells of?"""
         async with asyncio.timeout(QUERY_SECONDS):
-            await connection.execute(LEASE)
+            lease = max(LEASE_SECONDS, LEASE_TICKS * self._config.tick_seconds)
+            await connection.execute("SELECT set_config('idle_session_timeout', %s, false)", (f"{lease * 1000:.0f}ms",))
             known = self.state.epoch if self.state else None
             state = await history.take_up(connection, known, self.tracker.head, self._newest)
             if self.state is None or state.epoch != self.epoch:

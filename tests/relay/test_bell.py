@@ -211,6 +211,35 @@ async def test_the_bell_is_a_lease_that_a_relay_which_stands_still_loses(
     await belfry.asleep()
 
 
+async def test_a_relay_that_was_stopped_in_a_poll_goes_on_at_once(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """It rests twice as long as a poll takes: after two seconds longer than its lease, on each connection anew."""
+    belfry = await serve()
+    client = await belfry.live()
+    writer = await connect()
+    reader, read = belfry.relay._reader, belfry.relay._reader.read
+
+    async def stopped(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        found = await read(*arguments)
+        await asyncio.sleep(2)
+        return found
+
+    monkeypatch.setattr(reader, "read", stopped)
+    for title in ("read by it", "after it", "later"):
+        await send(writer, title)
+        assert await client.titles(1) == [title]
+
+
+async def test_a_tick_that_is_longer_than_the_lease_was_keeps_its_connection(serve: Serve):
+    belfry = await serve(tick_seconds=3.5)
+    await belfry.asleep()
+    ticked = belfry.relay._ticked_at
+    await eventually(lambda: belfry.relay._ticked_at > ticked)
+    assert belfry.relay.counts["connects"] == 1
+
+
 @pytest.mark.parametrize("mode", ["auto", "poll", "notify"])
 async def test_every_wake_mode_delivers(serve: Serve, connect: Any, mode: str):
     writer = await connect()

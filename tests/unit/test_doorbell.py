@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from belfry.doorbell import BUSY_READS, BUSY_READS_PER_SECOND, QUIET_SECONDS, Doorbell
+from belfry.doorbell import BUSY_READS, BUSY_READS_PER_SECOND, QUIET_SECONDS, REST_SECONDS, Doorbell
 
 TICK = 1.0
 QUIET = QUIET_SECONDS[1] + 0.001
@@ -81,6 +81,13 @@ def test_a_poll_rests_at_least_twice_as_long_as_it_took(seconds: float):
     poll(bell, 100.0, rows=1, seconds=seconds)
     assert bell.wait_seconds(100.0 + seconds) >= max(0.005, 2 * seconds) - 1e-9
     assert bell.earliest() >= 100.0 + seconds + max(0.005, 2 * seconds) - 1e-9
+
+
+def test_after_a_poll_in_which_the_process_was_stopped_it_does_not_rest_for_hours():
+    bell = awake()
+    poll(bell, 100.0, rows=1, seconds=7200.0)
+    assert bell.wait_seconds(7300.0) <= REST_SECONDS
+    assert bell.earliest() <= 7300.0 + REST_SECONDS
 
 
 def test_under_load_it_polls_every_few_milliseconds():
