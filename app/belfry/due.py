@@ -23,7 +23,6 @@ class Due:
     """Delivers what is due once a tick, never on the connection that polls: that one holds the bell."""
 
     def __init__(self, pool: AsyncConnectionPool[Any], tick_seconds: float) -> None:
-        self.delivered = 0
         self._pool = pool
         self._tick_seconds = tick_seconds
         self._forgot_at = float("-inf")
@@ -48,9 +47,7 @@ class Due:
         """One batch; how many rows it delivered."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(DELIVER, (BATCH_ROWS,))
-            count = (await cursor.fetchall())[0][0]
-        self.delivered += count
-        return count
+            return (await cursor.fetchall())[0][0]
 
     async def _forget(self) -> None:
         """Once a minute: answers to requests of long ago."""

@@ -104,9 +104,18 @@ class Figures(Collector):
         yield _counter("belfry_relay_connects", "Connections made to poll on", relay.counts["connects"])
         yield _counter("belfry_listener_connects", "Connections made to LISTEN on", relay.listener.connects)
         yield _gauge("belfry_notify_queue_ratio", "How full Postgres' NOTIFY queue is", self._observer.queue_usage)
-        removed = self._pruning.removed if self._pruning else 0
-        yield _counter("belfry_rows_pruned", "Rows removed by this relay because of their age", removed)
+        yield _gauge(
+            "belfry_overdue_seconds", "How late the next scheduled notification is", self._observer.overdue_seconds
+        )
+        yield from self._retention()
         yield from self._of_pools({name: pool.get_stats() for name, pool in self._pools.items()})
+
+    def _retention(self) -> Iterator[Metric]:
+        yield _gauge("belfry_oldest_seconds", "The age of the oldest notification", self._observer.oldest_seconds)
+        if self._pruning is not None:
+            kept, removed = self._pruning.age.total_seconds(), self._pruning.removed
+            yield _gauge("belfry_retention_seconds", "For how long notifications are kept", kept)
+            yield _counter("belfry_rows_pruned", "Rows removed by this relay because of their age", removed)
 
     def _of_pools(self, pools: Mapping[str, Mapping[str, float]]) -> Iterator[Metric]:
         idle = [((name, "idle"), stats.get("pool_available", 0)) for name, stats in pools.items()]

@@ -24,8 +24,13 @@ OBSERVE: LiteralString = """
     SELECT extract(epoch FROM clock_timestamp())::float8, pg_notification_queue_usage(), n.id,
         extract(epoch FROM n.created_at)::float8,
         CASE WHEN current_setting('track_commit_timestamp')::boolean
-            THEN extract(epoch FROM pg_xact_commit_timestamp(n.xmin))::float8 END
-    FROM (SELECT) AS always LEFT JOIN belfry.notification AS n ON n.id = ANY (%s)
+            THEN extract(epoch FROM pg_xact_commit_timestamp(n.xmin))::float8 END,
+        always.oldest, always.due
+    FROM (SELECT
+        (SELECT extract(epoch FROM o.created_at)::float8 FROM belfry.notification AS o, belfry.settled AS s
+            WHERE o.id > s.pruned ORDER BY o.id LIMIT 1) AS oldest,
+        (SELECT extract(epoch FROM min(d.deliver_at))::float8 FROM belfry.scheduled AS d) AS due
+    ) AS always LEFT JOIN belfry.notification AS n ON n.id = ANY (%s)
 """
 
 
@@ -52,10 +57,12 @@ class Ages:
 
 
 class Observer:
-    """Looks once a tick: how late rows were written, how full the NOTIFY queue is, how old the oldest gap."""
+    """Looks once a tick: how late rows were written, how full the NOTIFY queue is, how old what waits or is kept."""
 
     def __init__(self, relay: Relay, pool: AsyncConnectionPool[Any], tick_seconds: float) -> None:
         self.queue_usage = 0.0
+        self.oldest_seconds = 0.0
+        self.overdue_seconds = 0.0
         self.ages = Ages()
         self.delivery = Histogram(
             "belfry_delivery_seconds",
@@ -87,16 +94,22 @@ class Observer:
             asked = time.time()
             cursor = await connection.execute(OBSERVE, (list(written),))
             found = await cursor.fetchall()
-        ahead = found[0][0] - (asked + time.time()) / 2  # of the database's clock before ours
-        self.queue_usage = found[0][1]
+        now, self.queue_usage, *_, oldest, due = found[0]
+        ahead = now - (asked + time.time()) / 2  # of the database's clock before ours
+        self.oldest_seconds, self.overdue_seconds = _age(now, oldest), _age(now, due)
         self._note(written, found, ahead)
 
     def _note(self, written: Mapping[int, float], found: Sequence[tuple[Any, ...]], ahead: float) -> None:
         """Take note of each row that is still there: a row that changed since tells of the change's commit."""
-        for _, _, position, begun, committed in found:
+        for _, _, position, begun, committed, *_ in found:
             since, label = (begun, "begin") if committed is None else (committed, "commit")
             if position is None or not math.isfinite(since):
                 continue
             late = written[position] + ahead - since
             if late > -self._tick_seconds:
                 self.delivery.labels(label).observe(max(0.0, late))
+
+
+def _age(now: float, since: float | None) -> float:
+    """How long ago that was, in seconds; 0 where it is to come, or is not at all."""
+    return 0.0 if since is None else max(0.0, now - since)

@@ -46,7 +46,7 @@ class Pruning:
     def __init__(self, url: str, retention_days: int) -> None:
         self.removed = 0
         self._url = url
-        self._age = timedelta(days=retention_days)
+        self.age = timedelta(days=retention_days)
 
     async def run(self) -> None:
         """Prune until cancelled; a failure costs a minute and a line in the log."""
@@ -64,7 +64,7 @@ class Pruning:
         connection = await database.connect(self._url, application_name="belfry prune")
         async with connection, alone(connection):  # without its lock there is nothing to remove
             total = 0
-            async for removed in batches(connection, self._age):
+            async for removed in batches(connection, self.age):
                 self.removed += removed
                 total += removed
             if total:

@@ -127,7 +127,9 @@ async def test_pools_queue_process_and_build_are_told(belfry: Belfry):
     assert found["belfry_streams_waiting"] == 0
     assert found["belfry_pool_connections relay busy"] == found["belfry_pool_connections listener busy"] == 1
     assert found["belfry_pool_connections api idle"] + found["belfry_pool_connections api busy"] >= 1
-    assert found["belfry_pool_timeouts_total api"] == found["belfry_rows_pruned_total"] == 0
+    assert found["belfry_pool_timeouts_total api"] == 0
+    assert found["belfry_overdue_seconds"] == found["belfry_oldest_seconds"] == 0
+    assert "belfry_retention_seconds" not in found  # nothing to be behind of
     assert 0 <= found["belfry_notify_queue_ratio"] < 1
     assert found["belfry_relay_connects_total"] == 1
     assert found["belfry_streams_ended_total lagging"] == 0
@@ -144,3 +146,21 @@ async def test_rows_that_were_removed_for_their_age_are_counted(serve: Serve, co
     await writer.execute("SELECT belfry.settle(%s::bigint, (SELECT epoch FROM belfry.settled))", (last,))
     belfry = await serve(retention_days=7)
     await until(belfry, "belfry_rows_pruned_total", lambda rows: rows == 1)
+    found = await until(belfry, "belfry_oldest_seconds", lambda age: age < 3600)
+    assert found["belfry_retention_seconds"] == 7 * 86400
+
+
+async def test_what_should_have_been_removed_shows_as_the_age_of_the_oldest(belfry: Belfry, connect: Any):
+    writer = await connect()
+    await send(writer, "of last week")
+    await writer.execute("UPDATE belfry.notification SET created_at = now() - interval '8 days'")
+    await until(belfry, "belfry_oldest_seconds", lambda age: age >= 8 * 86400)
+
+
+async def test_a_scheduled_notification_that_nobody_sends_shows_as_overdue(belfry: Belfry, connect: Any):
+    writer, other = await connect(), await connect()
+    async with other.transaction():
+        await other.execute("SELECT pg_advisory_xact_lock(1111837766, 6)")  # of those who send what is due
+        await writer.execute("SELECT belfry.send('u1', 'k', deliver_at => now() + interval '50 ms')")
+        await until(belfry, "belfry_overdue_seconds", lambda late: late >= 0.5)
+    await until(belfry, "belfry_overdue_seconds", lambda late: late == 0)
