@@ -839,7 +839,7 @@ test('counts without the relay’s help are asked for', async (t) => {
   relay.inbox().send();
   const made = await opened();
   relay.inbox().items = [];
-  relay.inbox().change({ verb: 'retracted', ids: [1] }, false);
+  relay.inbox().change({ verb: 'retracted', ids: [99] }, false); // and 1, of which nobody told
   relay.publish();
   assert.equal(made.snapshot.unread, 1);
   await pass(6000);

@@ -354,6 +354,15 @@ test('a mark is shown at once, and goes without a trace when it is undone', () =
   assert.deepEqual([undone.items, badge(undone)], [state.items, badge(state)]);
 });
 
+test('a mark that a replay confirms, without counts, leaves the badge where it is', () => {
+  const { inbox, state } = started();
+  inbox.mark('read', { ids: [1] });
+  const { unread, unseen, ...data } = inbox.frames.at(-1).data;
+  const after = heard(marked(state, 'read', [1]), { ...inbox.frames.at(-1), data });
+  assert.deepEqual([after.marks, after.owed], [[], true]);
+  same(after, inbox);
+});
+
 test('the stream’s change takes the place of the mark', () => {
   const { inbox, state } = started();
   inbox.mark('read', { ids: [2] });

@@ -99,7 +99,10 @@ const applied = (state, { name, data }) => {
   const next = known ? state : change ? changed(state, data)
     : { ...state, known: { ...state.known, items: inserted(state, data) } };
   if (covers(state.counted, data.id)) return next;
-  if (change) return { ...next, owed: state.owed || data.verb !== 'revised', ...told(next, data) };
+  if (change) {
+    const guess = { ...next.known, ...moved(next.known, state.known.items) };
+    return { ...next, known: guess, owed: state.owed || data.verb !== 'revised', ...told(next, data) };
+  }
   const { unread, unseen } = next.known;
   return { ...next, known: { ...next.known, unread: unread + 1, unseen: unseen + 1 } };
 };
@@ -184,6 +187,12 @@ const confirms = (mark, { verb, ids, through }) =>
 /** @type {T.Sum} */
 const sum = (items, flag) => items.filter((item) => fits(item, {}) && !item[flag]).length;
 
+/** @type {T.Moved} */
+const moved = ({ unread, unseen, items }, before) => ({
+  unread: Math.max(0, unread + sum(items, 'read') - sum(before, 'read')),
+  unseen: Math.max(0, unseen + sum(items, 'seen') - sum(before, 'seen')),
+});
+
 /** @type {T.Shown} */
 const shown = (state) => {
   const { known, marks, filter } = state;
@@ -192,9 +201,10 @@ const shown = (state) => {
     const turn = mark.until ? { snoozed_until: mark.until } : FLAGS[mark.verb];
     return items.map((item) => (hit(item.id) ? { ...item, ...turn } : item));
   }, known.items);
+  const guess = moved({ ...known, items: over }, known.items);
   /** @type {T.Count} */
   const count = (name, flag) => marks.some(({ ids, verb }) => !ids && (verb !== 'seen' || flag === verb))
-    ? sum(over, flag) : Math.max(0, known[name] + sum(over, flag) - sum(known.items, flag));
+    ? sum(over, flag) : guess[name];
   const items = over.filter((item) => fits(item, filter));
   return {
     ...state, items: items.length < over.length ? items : over, unread: count('unread', 'read'),

@@ -282,6 +282,8 @@ export type Unsure = (state: State, change: Change, hit: Hit, over: boolean) => 
 export type Confirms = (mark: Pending, change: Change) => boolean;
 /** How many count. */
 export type Sum = (items: Item[], flag: 'read' | 'seen') => number;
+/** The counts when a list has changed, as far as it tells: what they were, and what is more or less in it. */
+export type Moved = (after: Known, before: Item[]) => Pick<Known, 'unread' | 'unseen'>;
 /** With what the page shows of it. */
 export type Shown = (state: State) => State;
 export type Count = (name: 'unread' | 'unseen', flag: 'read' | 'seen') => number;
