@@ -6,10 +6,14 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
+import psycopg
+import pytest
 import pytest_asyncio
 
 from belfry import keys
-from streams import Belfry, Connection, Serve
+from bench.postgres import Cluster
+from streams import Belfry, Connection, Serve, start
+from tests.conftest import fresh
 
 Answer = httpx.Response
 
@@ -54,6 +58,22 @@ async def api(serve: Serve, connect: Any) -> AsyncGenerator[Api]:
     each = Api(await serve(), await connect())
     async with each.http:
         yield each
+
+
+refusals = pytest.mark.asyncio(loop_scope="module")
+"""For tests of requests that are refused: they leave nothing behind, so a module's share one server, `refusing`."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def refusing(postgres: Cluster, template: str) -> AsyncGenerator[Api]:
+    """The server of a module's `refusals`."""
+    with fresh(postgres, template) as url:
+        belfry = await start(url)
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as writer:
+            each = Api(belfry, writer)
+            async with each.http:
+                yield each
+        await belfry.stop()
 
 
 def fields(answer: Answer) -> list[str]:

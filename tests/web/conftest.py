@@ -3,4 +3,5 @@
 from __future__ import annotations
 
 from asking import api as api
+from asking import refusing as refusing
 from streams import serve as serve

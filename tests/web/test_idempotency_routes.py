@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asking import Answer, Api, fields
+from asking import Answer, Api, fields, refusals
 from streams import Serve, value
 
 COUNT = "SELECT count(*) FROM belfry.notification"
@@ -89,9 +89,10 @@ async def test_without_a_key_each_request_sends(api: Api):
     assert await value(api.writer, COUNT) == 2
 
 
+@refusals
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "a\tb"])
-async def test_a_key_that_is_none_is_refused_and_nothing_is_sent(api: Api, key: str):
-    answer = await post(api, BODY, key)
+async def test_a_key_that_is_none_is_refused_and_nothing_is_sent(refusing: Api, key: str):
+    answer = await post(refusing, BODY, key)
     assert answer.status_code == 400
     assert fields(answer) == ["Idempotency-Key"]
-    assert await value(api.writer, COUNT) == 0
+    assert await value(refusing.writer, COUNT) == 0

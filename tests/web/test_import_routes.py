@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asking import Api, fields
+from asking import Api, fields, refusals
 from streams import value
 
 
@@ -33,6 +33,7 @@ async def test_what_is_imported_has_its_times_and_states_and_makes_no_frame(api:
     assert found["unread"] == 1
 
 
+@refusals
 @pytest.mark.parametrize(
     ("wrong", "status"),
     [
@@ -47,8 +48,8 @@ async def test_what_is_imported_has_its_times_and_states_and_makes_no_frame(api:
     ],
     ids=repr,
 )
-async def test_one_wrong_item_and_nothing_is_imported(api: Api, wrong: dict[str, Any], status: int):
-    answer = await api.as_backend("POST", "/v1/import", [{"recipient": "u1", "kind": "test"}, wrong])
+async def test_one_wrong_item_and_nothing_is_imported(refusing: Api, wrong: dict[str, Any], status: int):
+    answer = await refusing.as_backend("POST", "/v1/import", [{"recipient": "u1", "kind": "test"}, wrong])
     assert answer.status_code == status, answer.text
     fields(answer)
-    assert await value(api.writer, "SELECT count(*) FROM belfry.notification") == 0
+    assert await value(refusing.writer, "SELECT count(*) FROM belfry.notification") == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asking import Api, fields
+from asking import Api, fields, refusals
 from streams import Connection, publish, send, subscribe, unsubscribe, value
 
 ITEM = {
@@ -83,6 +83,7 @@ async def test_a_group_is_one_item_with_the_number_behind_it(api: Api):
     assert (item["title"], item["group_count"], len(item["group_ids"])) == ("g2", 3, 3)
 
 
+@refusals
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -103,8 +104,8 @@ async def test_a_group_is_one_item_with_the_number_behind_it(api: Api):
         ("tag=%00", "tag"),
     ],
 )
-async def test_a_query_that_is_not_understood_is_400_and_names_the_field(api: Api, query: str, field: str):
-    answer = await api.as_recipient("GET", f"/v1/inbox?{query}")
+async def test_a_query_that_is_not_understood_is_400_and_names_the_field(refusing: Api, query: str, field: str):
+    answer = await refusing.as_recipient("GET", f"/v1/inbox?{query}")
     assert answer.status_code == 400, answer.text
     assert [name.partition("[")[0] for name in fields(answer)] == [field]
 
@@ -252,6 +253,7 @@ async def test_foreign_unknown_and_repeated_ids_are_passed_over_and_the_rest_is_
     assert (await api.as_recipient("GET", "/v1/inbox/counts", recipient="u2")).json()["unread"] == 1
 
 
+@refusals
 @pytest.mark.parametrize(
     ("path", "body", "status", "field"),
     [
@@ -287,25 +289,27 @@ async def test_foreign_unknown_and_repeated_ids_are_passed_over_and_the_rest_is_
     ],
 )
 async def test_a_body_that_is_not_understood_is_refused_by_the_name_of_the_field(
-    api: Api, path: str, body: Any, status: int, field: str
+    refusing: Api, path: str, body: Any, status: int, field: str
 ):
-    await some(api, 1)
-    answer = await api.as_recipient("POST", f"/v1/inbox/{path}", body)
+    await some(refusing, 1)
+    answer = await refusing.as_recipient("POST", f"/v1/inbox/{path}", body)
     assert answer.status_code == status, answer.text
     assert fields(answer) == [field]
 
 
+@refusals
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[1", b"\xff", b'{"ids":[1]}x', b'{"ids":[' * 5000, b'"\\ud800"', b"[" * 200_000]
 )
-async def test_what_is_no_json_is_400(api: Api, content: bytes):
-    answer = await api.as_recipient("POST", "/v1/inbox/read", content=content)
+async def test_what_is_no_json_is_400(refusing: Api, content: bytes):
+    answer = await refusing.as_recipient("POST", "/v1/inbox/read", content=content)
     assert answer.status_code == 400, answer.text
     assert fields(answer)
 
 
+@refusals
 @pytest.mark.parametrize("number", ["0", "-1", str(TOO_MUCH), "9" * 5000, "1e3", "one", "%00"])
-async def test_an_id_in_the_path_that_is_none_is_refused(api: Api, number: str):
-    answer = await api.as_recipient("POST", f"/v1/inbox/{number}/read")
+async def test_an_id_in_the_path_that_is_none_is_refused(refusing: Api, number: str):
+    answer = await refusing.as_recipient("POST", f"/v1/inbox/{number}/read")
     assert answer.status_code in (400, 404), answer.text
     assert answer.headers["content-type"].startswith("application/problem+json")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from asking import Api, fields
+from asking import Api, fields, refusals
 from streams import Serve, publish, send, subscribe
 
 UNTIL = "2999-01-01T00:00:00Z"
@@ -175,6 +175,7 @@ async def by_cookie(api: Api, method: str, path: str, body: Any, headers: dict[s
     return await api.http.request(method, path, headers=sent, content=content)
 
 
+@refusals
 @pytest.mark.parametrize(
     "headers",
     [
@@ -193,15 +194,15 @@ async def by_cookie(api: Api, method: str, path: str, body: Any, headers: dict[s
     ],
     ids=repr,
 )
-async def test_the_cookie_alone_from_a_foreign_page_changes_nothing(api: Api, headers: dict[str, str]):
-    sent = await send(api.writer, "mine")
-    given = {name: api.belfry.url if value == "own" else value for name, value in headers.items()}
-    before = await state(api, "u1")
+async def test_the_cookie_alone_from_a_foreign_page_changes_nothing(refusing: Api, headers: dict[str, str]):
+    sent = await send(refusing.writer, "mine")
+    given = {name: refusing.belfry.url if value == "own" else value for name, value in headers.items()}
+    before = await state(refusing, "u1")
     for method, path, body in every_change([sent]):
-        answer = await by_cookie(api, method, path, body, given)
+        answer = await by_cookie(refusing, method, path, body, given)
         assert answer.status_code == 403, (path, answer.text)
         assert fields(answer) == []
-    assert await state(api, "u1") == before
+    assert await state(refusing, "u1") == before
 
 
 async def test_the_cookie_reads_and_from_our_own_page_and_a_known_one_changes(serve: Serve, connect: Any):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asking import Api, fields
+from asking import Api, fields, refusals
 
 
 async def declare(api: Api, kind: str, **more: Any) -> None:
@@ -66,6 +66,7 @@ async def test_an_array_is_chosen_as_a_whole_or_not_at_all(api: Api):
     assert await shown(api) == ["security", "news"]
 
 
+@refusals
 @pytest.mark.parametrize(
     ("body", "status", "field"),
     [
@@ -85,8 +86,10 @@ async def test_an_array_is_chosen_as_a_whole_or_not_at_all(api: Api):
     ],
     ids=repr,
 )
-async def test_a_choice_that_is_none_is_refused_by_the_name_of_the_field(api: Api, body: Any, status: int, field: str):
-    answer = await api.as_recipient("PUT", "/v1/preferences", body)
+async def test_a_choice_that_is_none_is_refused_by_the_name_of_the_field(
+    refusing: Api, body: Any, status: int, field: str
+):
+    answer = await refusing.as_recipient("PUT", "/v1/preferences", body)
     assert answer.status_code == status, answer.text
     assert fields(answer) == [field]
-    assert await preferences(api) == {}
+    assert await preferences(refusing) == {}

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from asking import Api, refusals
 from belfry import keys
 from streams import Belfry, Connection, Serve, value
 
@@ -93,6 +94,7 @@ async def test_without_a_good_key_the_answer_is_401_and_nothing_is_sent(belfry: 
     assert await value(writer, COUNT) == 0
 
 
+@refusals
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -111,13 +113,13 @@ async def test_without_a_good_key_the_answer_is_401_and_nothing_is_sent(belfry: 
     ],
 )
 async def test_what_the_database_refuses_is_422_in_its_own_words_and_nothing_is_sent(
-    belfry: Belfry, writer: Connection, key: str, body: dict[str, Any], words: str
+    refusing: Api, body: dict[str, Any], words: str
 ):
-    answer = await post(belfry, key, body)
+    answer = await refusing.as_backend("POST", "/v1/notifications", body)
     assert (answer.status_code, answer.json()["status"]) == (422, 422), answer.text
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert words in answer.json()["detail"]
-    assert await value(writer, COUNT) == 0
+    assert await value(refusing.writer, COUNT) == 0
 
 
 async def test_what_is_too_large_is_413_and_nothing_is_sent(belfry: Belfry, writer: Connection, key: str):
@@ -129,6 +131,7 @@ async def test_what_is_too_large_is_413_and_nothing_is_sent(belfry: Belfry, writ
     assert await value(writer, COUNT) == 0
 
 
+@refusals
 @pytest.mark.parametrize(
     "body",
     [
@@ -146,13 +149,11 @@ async def test_what_is_too_large_is_413_and_nothing_is_sent(belfry: Belfry, writ
     ],
     ids=repr,
 )
-async def test_what_has_not_the_right_shape_is_400_and_nothing_is_sent(
-    belfry: Belfry, writer: Connection, key: str, body: Any
-):
-    answer = await post(belfry, key, body)
+async def test_what_has_not_the_right_shape_is_400_and_nothing_is_sent(refusing: Api, body: Any):
+    answer = await refusing.as_backend("POST", "/v1/notifications", body)
     assert (answer.status_code, answer.json()["status"]) == (400, 400), answer.text
     assert answer.headers["content-type"].startswith("application/problem+json")
-    assert await value(writer, COUNT) == 0
+    assert await value(refusing.writer, COUNT) == 0
 
 
 async def test_what_is_no_json_is_400(belfry: Belfry, key: str):
