@@ -40,8 +40,11 @@ def test_through_a_kill_a_503_a_401_and_a_restart(browser: Browser, pages: Pages
     for tab in tabs:
         same(tab, server)
         until(lambda tab=tab: tab.status == "live")
-        assert len(set(tab.heard("notification"))) == len(tab.heard("notification")) == 6
         assert tab.evaluate("loadedOnce")
+    # A tab that lost the lead on the way may have missed a message: then it loads the list, and is told of none.
+    until(lambda: len({each for tab in tabs for each in tab.heard("notification")}) == 6)
+    for tab in tabs:
+        assert len(set(tab.heard("notification"))) == len(tab.heard("notification"))
     context.close()
 
 
