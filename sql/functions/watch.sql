@@ -21,6 +21,8 @@ DECLARE
     taken bigint;
 BEGIN
     PERFORM belfry.require_watched(watch.source);
+    PERFORM belfry.require_stored(source, concat_ws(
+        ' ', recipient, condition, data, topic, title, body, action_url, tenant, dedupe_key, group_key));
     PERFORM belfry.require_watch(
         watch.event IN ('insert', 'update', 'delete'), 'event', format('It is %s.', coalesce(to_json(event), 'null')),
         'Give insert, update or delete; what two of them shall do is two watches.');
@@ -60,13 +62,12 @@ BEGIN
         belfry.template(source, coalesce(tenant, ''), records, 'tenant') || ' AS tenant',
         belfry.template(source, dedupe_key, records, 'dedupe_key') || ' AS dedupe_key',
         belfry.template(source, group_key, records, 'group_key') || ' AS group_key');
-    matching := format('%%s WHERE (%s' || E'\n)', coalesce(condition, 'true'))
+    matching := format(' WHERE (%s' || E'\n)', coalesce(condition, 'true'))
         || CASE WHEN whom IS NULL THEN '' ELSE format(' AND (%s' || E'\n) IS NOT NULL', whom) END;
     shown := belfry.watched_rows(source, records[1], max_rows);
     -- What needs no old rows is spared the pairs.
     tables := belfry.watched_rows(source, records[1], 0);
-    IF cardinality(records) = 2 AND belfry.fault(format('SELECT %s FROM ', columns) || replace(matching, '%s', tables))
-        IS NOT NULL THEN
+    IF cardinality(records) = 2 AND belfry.fault(concat('SELECT ', columns, ' FROM ', tables, matching)) IS NOT NULL THEN
         tables := tables || format(', LATERAL (SELECT (NULL::%s).*) AS old', source);
         shown := shown || format(', LATERAL (SELECT (NULL::%s).*) AS old', source);
     ELSE
@@ -78,7 +79,7 @@ BEGIN
     IF dry_run THEN
         RETURN QUERY EXECUTE format(
             'SELECT %L::text, m.recipient, m.topic, m.kind::text, m.title, m.body, m.action_url, m.data '
-            'FROM (SELECT %s FROM ', name, columns) || replace(matching, '%s', shown) || ') AS m';
+            'FROM (SELECT %s FROM %s) AS m', name, columns, shown || matching);
         RETURN;
     END IF;
     taken := belfry.enter_watch(
@@ -87,20 +88,8 @@ BEGIN
             'kind', kind, 'title', coalesce(title, ''), 'body', coalesce(body, ''), 'condition', condition,
             'action_url', action_url, 'data', data, 'severity', severity, 'tenant', coalesce(tenant, ''),
             'dedupe_key', dedupe_key, 'group_key', group_key, 'strict', strict, 'declared_by', current_user),
-        replace(matching, '%s', CASE
-            WHEN cardinality(records) = 1 THEN format('belfry_%s AS %1$s', records[1])
-            WHEN concat_ws(' ', whom, condition, data) ~ '\m(old|new)\M(?!"?\s*\.)' THEN
-                -- From a SELECT *: a whole row of a transition table keeps the places of columns that were dropped.
-                '(SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM (SELECT * FROM belfry_old) AS r) '
-                'AS "belfry o" '
-                'JOIN (SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM (SELECT * FROM belfry_new) AS r) '
-                'AS "belfry p" USING ("belfry n"), '
-                'LATERAL (SELECT ("belfry o"."belfry r").*) AS old, LATERAL (SELECT ("belfry p"."belfry r").*) AS new'
-            -- A whole row would show its number; where none may be named, the pairs come cheaper so.
-            ELSE
-                '(SELECT row_number() OVER () AS "belfry n", r.* FROM belfry_old AS r) AS old '
-                'JOIN (SELECT row_number() OVER () AS "belfry n", r.* FROM belfry_new AS r) AS new USING ("belfry n")'
-        END),
+        CASE cardinality(records) WHEN 1 THEN format('belfry_%s AS %1$s', records[1])
+            ELSE belfry.watched_pairs(source, concat_ws(' ', whom, condition, data)) END || matching,
         columns, dedupe_key IS NOT NULL,
         (current_schemas(false) || '{pg_temp}'::name[])::text);
     EXECUTE format(
@@ -117,7 +106,7 @@ COMMENT ON FUNCTION belfry.watch(
     'meets the condition. recipient is a column or an SQL expression, as condition and data (jsonb) are, over the rows '
     'new and old; a row without a recipient sends nothing. topic, title, body, action_url, tenant, dedupe_key and '
     'group_key are templates with {columns}. It works inside the writer''s transaction with the writer''s rights, who '
-    'needs belfry_sender. What fails is recorded (belfry.watched) and sends nothing of that statement, unless strict: '
+    'needs belfry_sender; expressions may be evaluated twice a row. What fails is recorded (belfry.watched) and sends nothing of that statement, unless strict: '
     'then the statement fails. dry_run declares nothing and shows what the max_rows newest rows would send, an update '
     'as if each old row had been NULLs. Only the owner of the table may; it is locked for an instant. Raises BF013, '
     'which names the argument, BF003 and BF002.';

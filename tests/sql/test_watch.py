@@ -136,6 +136,31 @@ async def test_a_value_is_never_read_as_sql_or_as_a_template_or_as_a_path(shop: 
     assert rows[3][2] == "/o//x"
 
 
+async def test_an_expression_means_what_it_says(shop: Any) -> None:
+    await shop.execute("CREATE FUNCTION owner_of(orders) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1.owner'")
+    odd = "new.status LIKE '%shipp%' AND new.id%sign(new.id)::bigint = 0 AND old.status NOT LIKE '%s%'"
+    await declare(shop, **SHIPPED | {"condition": odd, "name": "odd"})
+    whole = {"recipient": "owner_of(NEW)", "data": '"new".note::jsonb || to_jsonb(New.*) || to_jsonb(OLD)'}
+    await declare(shop, **SHIPPED | whole | {"name": "whole"})
+    assert (
+        await declare(shop, **SHIPPED | {"condition": "new.owner LIKE '%u1%s%'", "name": "none", "dry_run": True}) == []
+    )
+    await shop.execute("UPDATE orders SET status = 'shipped', note = '{}' WHERE id = 1")
+    row = {"id": 1, "owner": "u1", "status": "new", "note": None, "cents": 0}
+    assert await told(shop, "recipient, data") == [("u1", {}), ("u1", row)]
+
+
+async def test_a_column_that_triggers_do_not_see_is_refused(shop: Any) -> None:
+    if shop.info.server_version < 180000:
+        pytest.skip("virtual generated columns came with 18")
+    await shop.execute("ALTER TABLE orders ADD euros int GENERATED ALWAYS AS (cents / 100), ADD more text")
+    for named in ({"condition": "new.euros > 1"}, {"title": "{euros}"}, {"data": "jsonb_build_object('e', new.euros)"}):
+        with pytest.raises(psycopg.Error, match="source is not valid") as refusal:
+            await declare(shop, **SHIPPED | named)
+        assert refusal.value.diag.message_detail == "Its column euros is generated and virtual: a trigger sees NULL."
+    await declare(shop, **SHIPPED)
+
+
 async def test_what_matches_nothing_rings_no_bell(shop: Any, ask: Any) -> None:
     await declare(shop, **SHIPPED)
     async with shop.transaction():

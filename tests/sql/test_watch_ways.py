@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from test_watch import SHIPPED, declare, shop, told
+from test_watch import SHIPPED, TABLE, declare, shop, told
 
 from belfry import migrations
 
@@ -151,6 +151,21 @@ async def test_a_watch_of_whole_rows_that_0007_made_is_mended_by_0008(connect: A
     old = {"id": 1, "owner": "u1", "status": "new", "late": "u2"}
     data = {"old": old, "new": old | {"status": "shipped"}}
     assert await told(connection, "recipient, title, data") == [("u1", "new shipped", data)]
+
+
+async def test_a_watch_that_0008_misread_shows_as_failing_from_0009_on(
+    connect: Any, ask: Any, empty_database: str
+) -> None:
+    connection = await connect(empty_database)
+    await migrations.up(connection)
+    while (await migrations.down(connection))[0].version != 9:
+        pass
+    await connection.execute(TABLE)
+    await declare(connection, **SHIPPED)
+    await declare(connection, **SHIPPED | {"condition": "new.status LIKE '%shipped%'", "name": "misread"})
+    await migrations.up(connection)
+    failing = "SELECT array_agg(name) FROM belfry.watched WHERE last_failed_at IS NOT NULL"
+    assert await ask.value(connection, failing) == ["misread"]
 
 
 async def test_when_its_migration_goes_no_trace_keeps_the_table_from_being_written(
