@@ -12,7 +12,7 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 QUERY_SECONDS = 10.0
 LEASE_SECONDS, LEASE_TICKS = 3.0, 3
 """How long a session may be silent before the server ends it, and with it its hold of the bell."""
+LEASE: LiteralString = """
+    SELECT set_config('idle_session_timeout', %(lease)s, false),
+        set_config('idle_in_transaction_session_timeout', %(lease)s, false)
+"""
 SAMPLED_ROWS = 100
 SOURCES = ("bell", "poll", "tick", "attach")
 """What makes a turn of the loop."""
@@ -155,7 +159,7 @@ class Relay:
         """Take up on a connection, or in a new epoch: is this still the history that the cursor tells of?"""
         async with asyncio.timeout(QUERY_SECONDS):
             lease = max(LEASE_SECONDS, LEASE_TICKS * self._config.tick_seconds)
-            await connection.execute("SELECT set_config('idle_session_timeout', %s, false)", (f"{lease * 1000:.0f}ms",))
+            await connection.execute(LEASE, {"lease": f"{lease * 1000:.0f}ms"})
             known = self.state.epoch if self.state else None
             state = await history.take_up(connection, known, self.tracker.head, self._newest)
             if self.state is None or state.epoch != self.epoch:

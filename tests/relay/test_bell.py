@@ -225,6 +225,28 @@ async def test_the_bell_is_a_lease_that_a_relay_which_stands_still_loses(
     await belfry.asleep()
 
 
+async def test_the_lease_holds_within_a_transaction_too(serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch):
+    belfry = await serve()
+    client = await belfry.live()
+    writer = await connect()
+    await belfry.asleep()
+    gate = asyncio.Event()
+
+    async def read(connection: Connection, *_: Any) -> Any:
+        async with connection.transaction():
+            await connection.execute("SELECT 1")
+            await gate.wait()  # stopped there, as by SIGSTOP
+            await connection.execute("SELECT 1")
+
+    monkeypatch.setattr(belfry.relay._reader, "read", read)
+    await eventually_is(writer, True, WOULD_RING)
+    await eventually_is(writer, False, WOULD_RING, seconds=8)
+    await send(writer, "while it stands still")
+    monkeypatch.undo()
+    gate.set()
+    assert await client.titles(1) == ["while it stands still"]
+
+
 async def test_a_relay_that_was_stopped_in_a_poll_goes_on_at_once(
     serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
 ):
