@@ -11,6 +11,10 @@ from streams import Connection, Serve, eventually, eventually_is, send, value
 
 LOCK = "SELECT pg_advisory_lock(1111837766, 5)"
 UNLOCK = "SELECT pg_advisory_unlock(1111837766, 5)"
+CUT = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE application_name = 'belfry prune' AND datname = current_database() AND wait_event_type = 'Lock'
+"""
 TITLES = "SELECT array_agg(title ORDER BY id) FROM belfry.notification"
 
 
@@ -110,8 +114,7 @@ async def test_a_connection_that_is_cut_costs_a_look_and_nothing_else(
     await send_long_ago(writer, "old")
     async with holder.transaction():
         await holder.execute("LOCK belfry.settled")  # so that it waits in the middle
-        cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'belfry prune'"
-        await eventually_is(writer, 1, cut)
+        await eventually_is(writer, 1, CUT)
     await eventually(lambda: "prune_failed" in said(caplog))
     await eventually_is(writer, None, TITLES)
 
