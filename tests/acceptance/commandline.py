@@ -89,16 +89,26 @@ class Running:
             return [line for line in (*self.out, *self.err) if text in line]
 
         until(lambda: found() or self.process.poll() is not None, seconds)
+        if not found():
+            self._hear_out(1)
         assert found(), f"ended with {self.process.returncode}: {self.out} {self.err}"
         return found()[0]
 
     def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = SECONDS) -> int:
         """Send a signal and wait for the end; the exit code."""
         self.process.send_signal(number)
+        return self.ended(seconds)
+
+    def ended(self, seconds: float = SECONDS) -> int:
+        """Wait for the end, and for its last words; the exit code."""
         code = self.process.wait(seconds)
-        for each in self._readers:
-            each.join(SECONDS)
+        self._hear_out(SECONDS)
         return code
+
+    def _hear_out(self, seconds: float) -> None:
+        """It has ended: the pipes may hold lines yet."""
+        for each in self._readers:
+            each.join(seconds)
 
     def close(self) -> None:
         """Close the pipes; one that a grandchild still holds is left, for closing it would wait."""

@@ -122,7 +122,7 @@ def test_workers_that_cannot_start_end_the_server_with_one_reason(tmp_path: Path
         connection.execute("ALTER SEQUENCE belfry.position CACHE 10")
     settings = {"database_url": database, "secret": SECRET}
     with running(tmp_path, "serve", "--workers", "2", "--port", str(free_port()), **settings) as server:
-        assert server.process.wait(20) == 1
+        assert server.ended() == 1
         workers = children(server)
         server.wait_for("belfry.position")
         assert not any("Traceback" in line for line in server.err)

@@ -81,7 +81,7 @@ def beside(project: Path, installed: Path, *words: str | Path, **settings: str |
 def printed(project: Path, installed: Path, *words: str | Path) -> str:
     """What such a Python prints until its end."""
     with beside(project, installed, *words) as one:
-        assert one.process.wait(SECONDS) == 0, one.err
+        assert one.ended() == 0, one.err
     return "\n".join(one.out)
 
 
@@ -148,4 +148,4 @@ def test_its_command_installs_the_schema_and_serves_the_whole_demo(
                 with urllib.request.urlopen(f"{address}demo/{path.name}", timeout=SECONDS) as response:
                     assert len(response.read()) == path.stat().st_size
         server.process.terminate()
-        assert server.process.wait(SECONDS) == 0
+        assert server.ended() == 0
