@@ -33,8 +33,9 @@ TO belfry_sender;
 -- note_failure, which touch nothing that a trigger of another's table uses.
 GRANT EXECUTE ON FUNCTION
     belfry.watch, belfry.unwatch, belfry.require_watch, belfry.require_watched, belfry.require_expression,
-    belfry.require_argument, belfry.require_kind, belfry.template, belfry.watched_rows, belfry.watched_pairs, belfry.fault,
-    belfry.encoded, belfry.require_stored, belfry.enter_watch, belfry.forget_watch, belfry.note_failure
+    belfry.require_argument, belfry.require_kind, belfry.template, belfry.watched_rows, belfry.watched_pairs,
+    belfry.watched_statements, belfry.watched_by_key, belfry.fault, belfry.encoded, belfry.require_stored,
+    belfry.enter_watch, belfry.forget_watch, belfry.note_failure
 TO belfry_sender;
 GRANT SELECT ON belfry.watched TO belfry_sender;
 

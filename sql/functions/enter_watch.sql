@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION belfry.enter_watch(declared jsonb, matching text, columns text, keyed boolean, path text) RETURNS bigint
+CREATE OR REPLACE FUNCTION belfry.enter_watch(declared jsonb, statements text, path text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
@@ -32,27 +32,18 @@ EXCEPTION WHEN OTHERS THEN
     END;
     RETURN NULL;$guard$, taken, taken);
     END IF;
+    -- A plan with a nested loop that is off counts as dear, and would be compiled at each call.
     -- The rights of whoever writes to the table, never these: the caller's expressions stand in the text.
     EXECUTE format($function$CREATE FUNCTION belfry.%I() RETURNS trigger LANGUAGE plpgsql
-        SET search_path = %s SET enable_nestloop = off AS %L$function$, 'watch_' || taken, names, format($body$
+        SET search_path = %s SET enable_nestloop = off SET jit = off AS %L$function$, 'watch_' || taken, names, format($body$
 #variable_conflict use_column
 DECLARE
     few jsonb;
-BEGIN
-    -- Few are read once; of very many only enough to know. An insert of nothing would ring the bell.
-    few := (SELECT jsonb_agg(to_jsonb(m)) FROM (SELECT %2$s FROM %1$s LIMIT 1001) AS m);
-    IF jsonb_array_length(few) > 1000 THEN
-        INSERT INTO belfry.notification (%5$s) SELECT %2$s FROM %1$s%4$s;
-    ELSIF few IS NOT NULL THEN
-        INSERT INTO belfry.notification (%5$s) SELECT m.* FROM jsonb_to_recordset(few) AS m (%6$s)%4$s;
-    END IF;
-    RETURN NULL;%3$s
+    unmoved boolean := false;
+BEGIN%s
+    RETURN NULL;%s
 END
-$body$, enter_watch.matching, enter_watch.columns, guard,
-        CASE WHEN enter_watch.keyed THEN ' ON CONFLICT DO NOTHING' ELSE '' END,
-        'recipient, topic, kind, title, body, data, action_url, severity, tenant, dedupe_key, group_key',
-        'recipient text, topic text, kind text, title text, body text, data jsonb, action_url text, severity text, '
-        'tenant text, dedupe_key text, group_key text'));
+$body$, enter_watch.statements, guard));
     EXECUTE format('REVOKE ALL ON FUNCTION belfry.%I() FROM PUBLIC', 'watch_' || taken);
     EXECUTE format('GRANT EXECUTE ON FUNCTION belfry.%I() TO belfry_sender', 'watch_' || taken);
     EXECUTE format('COMMENT ON FUNCTION belfry.%I() IS %L', 'watch_' || taken,
@@ -60,6 +51,6 @@ $body$, enter_watch.matching, enter_watch.columns, guard,
     RETURN taken;
 END
 $$;
-COMMENT ON FUNCTION belfry.enter_watch(jsonb, text, text, boolean, text) IS
+COMMENT ON FUNCTION belfry.enter_watch(jsonb, text, text) IS
     'Internal: records what watch has checked and makes its trigger function, which runs with the rights of its caller. '
     'Alone it does nothing: only the owner of a table can put a trigger on it.';

@@ -18,6 +18,7 @@ DECLARE
     tables text;
     matching text;
     columns text;
+    statements text;
     taken bigint;
 BEGIN
     PERFORM belfry.require_watched(watch.source);
@@ -82,15 +83,20 @@ BEGIN
             'FROM (SELECT %s FROM %s) AS m', name, columns, shown || matching);
         RETURN;
     END IF;
+    statements := belfry.watched_statements(
+        CASE cardinality(records) WHEN 1 THEN format('belfry_%s AS %1$s', records[1])
+            ELSE belfry.watched_pairs(source, concat_ws(' ', whom, condition, data)) END || matching,
+        columns, dedupe_key IS NOT NULL);
+    IF cardinality(records) = 2 THEN
+        statements := belfry.watched_by_key(source, matching, columns, dedupe_key IS NOT NULL, statements);
+    END IF;
     taken := belfry.enter_watch(
         jsonb_build_object(
             'name', name, 'source', source::oid::text, 'event', event, 'recipient', recipient, 'topic', topic,
             'kind', kind, 'title', coalesce(title, ''), 'body', coalesce(body, ''), 'condition', condition,
             'action_url', action_url, 'data', data, 'severity', severity, 'tenant', coalesce(tenant, ''),
             'dedupe_key', dedupe_key, 'group_key', group_key, 'strict', strict, 'declared_by', current_user),
-        CASE cardinality(records) WHEN 1 THEN format('belfry_%s AS %1$s', records[1])
-            ELSE belfry.watched_pairs(source, concat_ws(' ', whom, condition, data)) END || matching,
-        columns, dedupe_key IS NOT NULL,
+        statements,
         (current_schemas(false) || '{pg_temp}'::name[])::text);
     EXECUTE format(
         'CREATE TRIGGER %I AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT EXECUTE FUNCTION belfry.%I()',

@@ -19,4 +19,5 @@ FROM pg_catalog.pg_attribute AS a
 WHERE a.attrelid = watched_pairs.source AND a.attnum > 0 AND NOT a.attisdropped AND a.attname ~ '^[a-z_][a-z0-9_]*$'
 $$;
 COMMENT ON FUNCTION belfry.watched_pairs(regclass, text) IS
-    'Internal: the rows old and new of an update, each beside the other, as text of a query for these expressions.';
+    'Internal: the rows old and new of an update, each beside the other by its place, as text of a query for '
+    'these expressions.';

@@ -108,7 +108,7 @@ async def test_what_a_sender_tells_the_internal_function_is_never_read_as_sql_of
     declared |= {"severity": "info", "tenant": "", "declared_by": "me"}
     with contextlib.suppress(psycopg.errors.SyntaxError, psycopg.errors.InvalidTextRepresentation):
         async with acting(shop, "belfry_sender"):
-            call = "SELECT belfry.enter_watch(%s, 'belfry_new', '1', false, %s)"
+            call = "SELECT belfry.enter_watch(%s, '', %s)"
             await shop.execute(call, (Jsonb(declared), path))
     made = "FROM pg_proc WHERE pronamespace = 'belfry'::regnamespace AND proname LIKE 'watch\\_%' AND prorettype = 2279"
     assert await ask.value(shop, f"SELECT count(*) {made} AND prosecdef") == 0
