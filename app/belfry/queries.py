@@ -100,9 +100,19 @@ async def created_at(connection: Connection, position: int) -> bytes | None:
 # --- members -------------------------------------------------------------------------------------------------
 
 
-async def contact(connection: Connection, recipients: Iterable[str]) -> None:
-    """Note the first contact of those recipients who are new."""
-    await connection.execute("SELECT count(*) FROM belfry.contact(%s)", (sorted(set(recipients)),), prepare=True)
+CONTACT: LiteralString = """
+    SELECT count(*) FROM (SELECT set_config('lock_timeout', '50ms', true) AS soon OFFSET 0) AS before
+    CROSS JOIN LATERAL belfry.contact(CASE WHEN before.soon IS NOT NULL THEN %s::text[] END)
+"""
+
+
+async def contact(connection: Connection, recipients: Iterable[str]) -> bool:
+    """Note the first contact of those recipients who are new; False, and nothing noted, where a lock is in the way."""
+    try:
+        await connection.execute(CONTACT, (sorted(set(recipients)),), prepare=True)
+    except errors.LockNotAvailable:
+        return False
+    return True
 
 
 MEMBERS: LiteralString = """

@@ -58,7 +58,6 @@ class Reader:
         if not recipients:
             found, state, members = await rows.poll(connection, plan, self._page_rows), None, dict[str, Member]()
         else:
-            await queries.contact(connection, recipients)
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             found = await rows.poll(connection, plan, self._page_rows)
             state = await queries.state(connection)

@@ -22,9 +22,10 @@ from belfry.backoff import Backoff
 from belfry.config import Config
 from belfry.cursor import Cursor, subtract
 from belfry.doorbell import Doorbell
+from belfry.greeter import Greeter
 from belfry.hub import FOLLOWED, Hub
 from belfry.listener import Listener
-from belfry.model import Row, State
+from belfry.model import EVERYONE, Row, State
 from belfry.owners import Owners
 from belfry.reading import News, Reader, Snapshot
 from belfry.recent import Recent
@@ -55,6 +56,7 @@ class Relay:
         hub: Hub,
         relay_pool: AsyncConnectionPool[Any],
         listener_pool: AsyncConnectionPool[Any],
+        api_pool: AsyncConnectionPool[Any],
         replay: Replay,
     ) -> None:
         self.hub = hub
@@ -76,6 +78,7 @@ class Relay:
         self._waiting: dict[Stream, str | None] = {}  # who is to be let in, and the cursor that their client brought
         self._probe_everything = False
         self._woken = asyncio.Event()
+        self.greeter = Greeter(api_pool, self._woken.set)
         self._rung = False
         self._told_to_poll = False
         self._written: deque[tuple[int, float]] = deque(maxlen=SAMPLED_ROWS)
@@ -230,6 +233,7 @@ class Relay:
         before = self.tracker.cursor(self.epoch)
         plan = self.tracker.plan(began, page=self._config.page_rows, everything=self._probe_everything)
         async with asyncio.timeout(QUERY_SECONDS):
+            await self.greeter.greet(connection, {stream.recipient for stream in arrivals})
             snapshot = await self._reader.read(connection, plan, self.tracker, arrivals)
         count, fresh = self._see(plan, snapshot)
         self.bell.polled(count, rung=rung, began=began, ended=self._now())
@@ -276,7 +280,7 @@ class Relay:
         """Register streams, and copy the cursor for them, in one step.
 
         A client that has seen rows in ranges which this poll has not read (from another relay) would get them again:
-        it waits until they are read.
+        it waits until they are read. Who is new waits until that is recorded.
         """
         self._probe_everything = False
         if snapshot.state is None:
@@ -289,6 +293,8 @@ class Relay:
         seen = self.tracker.cursor(self.epoch)
         self._recent.tidy(seen.gaps)
         for stream, requested in arrivals.items():
+            if EVERYONE not in snapshot.members[stream.recipient].stays:
+                continue
             if attach.knows(requested, unread):
                 self._probe_everything = True
                 self._woken.set()

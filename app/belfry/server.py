@@ -203,7 +203,7 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
         stack.push_async_callback(pool.close, CLOSE_SECONDS)
     hub = Hub(retry_milliseconds=config.retry_milliseconds, heartbeat_seconds=config.heartbeat_seconds)
     replay = Replay(config, hub, api)
-    relay = Relay(config, hub, direct[0], direct[1], replay)
+    relay = Relay(config, hub, direct[0], direct[1], api, replay)
     observer = Observer(relay, api, config.tick_seconds)
     pruning = None if config.retention_days is None else Pruning(config.listen_url, config.retention_days)
     pools = {"api": api, "relay": direct[0], "listener": direct[1]}
@@ -217,7 +217,7 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
     listening = asyncio.create_task(relay.listener.run())
     async with direct[0].connection() as connection:
         await preflight.ring_until_heard(connection, relay.probe, relay.heard_probe, PROBE_SECONDS)
-    lives = [relay.run(), Due(api, config.tick_seconds).run(), observer.run()]
+    lives = [relay.run(), relay.greeter.run(), Due(api, config.tick_seconds).run(), observer.run()]
     if pruning is not None:
         lives.append(pruning.run())
     return relay, [listening, *map(asyncio.create_task, lives)]

@@ -40,7 +40,7 @@ def told() -> dict[str, dict[str, set[str]]]:
     hub = Hub(retry_milliseconds=1000, heartbeat_seconds=1)
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool("postgresql://localhost/none", open=False)
     replay = Replay(config, hub, pool)
-    relay = Relay(config, hub, pool, pool, replay)
+    relay = Relay(config, hub, pool, pool, pool, replay)
     observer = Observer(relay, pool, 1.0)
     for since in ("commit", "begin"):
         observer.delivery.labels(since).observe(1)
