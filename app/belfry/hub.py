@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 5.0
 YIELD_EVERY = 500
 MAX_COUNTED_STREAMS = 500
+MAX_COUNTED_SCOPES = 8  # of one recipient
 NO_BADGES: Mapping[Scope, Badge] = {}
 NOBODY: frozenset[str] = frozenset()
 Withheld = frozenset[tuple[str, int]]
@@ -106,13 +107,19 @@ class Hub:
         return {stream.recipient for stream in self._audience(row)}
 
     def concerned(self, rows: Iterable[Row]) -> set[Scope]:
-        """The scopes whose counts go with the changes among the rows; a change for very many tells none."""
+        """The scopes whose counts go with the changes among the rows.
+
+        A change for very many tells none, nor do the last of several for many, nor one for a recipient whose streams
+        are narrowed in very many ways.
+        """
         found: set[Scope] = set()
         for row in rows:
-            if is_counted(row):
+            if is_counted(row) and (row.recipient is not None or len(found) <= MAX_COUNTED_STREAMS):
                 streams = list(islice(self._audience(row), MAX_COUNTED_STREAMS + 1))
-                if len(streams) <= MAX_COUNTED_STREAMS:
-                    found |= {stream.scope for stream in streams}
+                scopes = {stream.scope for stream in streams}
+                most = len(scopes) if row.recipient is None else MAX_COUNTED_SCOPES
+                if len(streams) <= MAX_COUNTED_STREAMS and len(scopes) <= most:
+                    found |= scopes
         return found
 
     def learners(self, row: Row) -> list[Stream]:

@@ -5,6 +5,8 @@ Nothing here takes note of anything: reading may fail, and then nothing was seen
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +14,32 @@ from dataclasses import dataclass
 from belfry import choices, queries, rows
 from belfry.batch import Badge
 from belfry.choices import Choice
+from belfry.cursor import Cursor
 from belfry.hub import Hub, Withheld
 from belfry.model import Member, Row, State
 from belfry.stream import Scope, Stream
 from belfry.tracker import Plan, Tracker
+
+log = logging.getLogger(__name__)
+
+COUNT_SECONDS = 2.0
+UNCOUNTED_SECONDS = 60.0
+FIRST_CLIENTS, MOST_CLIENTS, FEWEST_CLIENTS = 250, 8000, 50
+LET_IN_SECONDS = 0.25
+
+
+class Pace:
+    """How many clients are let in with one poll: so many that what is new need not wait for long meanwhile."""
+
+    def __init__(self) -> None:
+        self.clients = FIRST_CLIENTS
+
+    def took(self, clients: int, seconds: float) -> None:
+        """A turn that let in so many has ended."""
+        if seconds > LET_IN_SECONDS:
+            self.clients = max(FEWEST_CLIENTS, int(min(clients, self.clients) * min(0.5, LET_IN_SECONDS / seconds)))
+        elif clients >= self.clients and seconds < LET_IN_SECONDS / 2:
+            self.clients = min(MOST_CLIENTS, self.clients * 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +51,14 @@ class Snapshot:
     state: State | None
     members: dict[str, Member]
     news: News
+    polled_at: float  # monotonic seconds
 
 
 @dataclass(frozen=True, slots=True)
 class News:
     """What the rows of a poll need to be told in full."""
 
-    badges: Mapping[Scope, Badge]  # counts of the cursor after this poll
+    badges: Mapping[Scope, Badge] | None  # counts of the cursor after this poll; None: that would have taken too long
     withheld: Withheld
     kinds: Mapping[str, Sequence[Choice]] | None  # read anew when one was declared
 
@@ -48,6 +73,7 @@ class Reader:
         self._hub = hub
         self._page_rows = page_rows
         self._counts = counts
+        self._uncounted: dict[str, float] = {}  # whose counts took too long, and until when they are not asked for
 
     async def read(
         self, connection: queries.Connection, plan: Plan, seen: Tracker, arrivals: Iterable[Stream]
@@ -63,9 +89,11 @@ class Reader:
             state = await queries.state(connection)
             members = await queries.members(connection, recipients)
             await connection.execute("COMMIT")
+        polled_at = _now()
         newest = await queries.newest(connection) if found.full else 0
         scopes = {stream.scope for stream in arrivals}
-        return Snapshot(found, newest, state, members, await self._news(connection, found, newest, seen, scopes))
+        news = await self._news(connection, found, newest, seen, scopes)
+        return Snapshot(found, newest, state, members, news, polled_at if arrivals else _now())
 
     async def _news(
         self, connection: queries.Connection, found: rows.Found, newest: int, seen: Tracker, scopes: set[Scope]
@@ -80,12 +108,31 @@ class Reader:
         scopes |= {stream.scope for recipient, _ in withheld for stream in self._hub.of(recipient)}
         after = _after(seen, found.rows, newest).cursor()
         declared = any(row.verb == "declared" for row in found.rows)
-        self._counts["badge_queries"] += bool(scopes)
         return News(
-            await queries.badges(connection, list(scopes), after),
+            await self._badges(connection, scopes, after),
             withheld,
             choices.as_seen(await queries.kinds(connection), after) if declared else None,
         )
+
+    async def _badges(
+        self, connection: queries.Connection, scopes: set[Scope], after: Cursor
+    ) -> Mapping[Scope, Badge] | None:
+        """The counts; None when they take so long that everybody would wait for them.
+
+        Whom they were for is told none for a minute: they ask for themselves.
+        """
+        now = _now()
+        self._uncounted = {one: until for one, until in self._uncounted.items() if until > now}
+        asked = [scope for scope in scopes if scope.recipient not in self._uncounted]
+        self._counts["badge_queries"] += bool(asked)
+        try:
+            async with asyncio.timeout(COUNT_SECONDS):
+                return await queries.badges(connection, asked, after)
+        except TimeoutError:
+            log.warning("counting for %d streams took too long", len(asked), extra={"action": "uncounted"})
+            if len(asked) <= FEWEST_CLIENTS:
+                self._uncounted |= {scope.recipient: now + UNCOUNTED_SECONDS for scope in asked}
+            return None
 
     async def _withheld(self, connection: queries.Connection, late: Iterable[Row]) -> Withheld:
         """Who has a state of a late notification already: somebody knew it before this relay did.
@@ -101,6 +148,10 @@ class Reader:
             recipients = {recipient for row in settled for recipient in self._hub.recipients(row)}
             known += await queries.watermarked(connection, [row.id for row in settled], recipients)
         return frozenset(known)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _after(seen: Tracker, found: Iterable[Row], newest: int) -> Tracker:

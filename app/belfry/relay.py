@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, LiteralString
 
 import psycopg
@@ -27,7 +28,7 @@ from belfry.hub import FOLLOWED, Hub
 from belfry.listener import Listener
 from belfry.model import EVERYONE, Row, State
 from belfry.owners import Owners
-from belfry.reading import News, Reader, Snapshot
+from belfry.reading import FEWEST_CLIENTS, News, Pace, Reader, Snapshot
 from belfry.recent import Recent
 from belfry.replay import Replay
 from belfry.stream import Stream
@@ -76,6 +77,7 @@ class Relay:
         self._recent = Recent(Cursor(0), max_rows=config.recent_rows, max_bytes=config.recent_bytes)
         self._newest: Row | None = None
         self._waiting: dict[Stream, str | None] = {}  # who is to be let in, and the cursor that their client brought
+        self._pace = Pace()
         self._probe_everything = False
         self._woken = asyncio.Event()
         self.greeter = Greeter(api_pool, self._woken.set)
@@ -229,16 +231,20 @@ class Relay:
         Reading may fail and changes nothing. From `_see` on nothing may fail: what was seen must be dispatched.
         """
         began = self._now()
-        arrivals = dict(self._waiting)
+        arrivals = dict(islice(self._waiting.items(), self._pace.clients))
+        if len(arrivals) < len(self._waiting):
+            self._woken.set()  # the others come with the next
         before = self.tracker.cursor(self.epoch)
         plan = self.tracker.plan(began, page=self._config.page_rows, everything=self._probe_everything)
         async with asyncio.timeout(QUERY_SECONDS):
             await self.greeter.greet(connection, {stream.recipient for stream in arrivals})
             snapshot = await self._reader.read(connection, plan, self.tracker, arrivals)
         count, fresh = self._see(plan, snapshot)
-        self.bell.polled(count, rung=rung, began=began, ended=self._now())
+        self.bell.polled(count, rung=rung, began=began, ended=snapshot.polled_at)
         await self._dispatch(before, fresh, snapshot.news)
         self._let_in(arrivals, plan, snapshot)
+        if arrivals:
+            self._pace.took(len(arrivals), self._now() - began)
         return count
 
     def _see(self, plan: Plan, snapshot: Snapshot) -> tuple[int, list[tuple[Row, bytes]]]:
@@ -265,16 +271,17 @@ class Relay:
 
     async def _dispatch(self, before: Cursor, fresh: list[tuple[Row, bytes]], news: News) -> None:
         """Hand the rows to the streams. Who learns late of a stay or a choice is replayed what it is owed by that."""
+        badges = news.badges or {}
         late = {stream for row, _ in fresh if row.id < before.head for stream in self.hub.learners(row)}
         if news.kinds is not None:
             self.hub.declare(news.kinds)
         if fresh:
-            await self.hub.dispatch(fresh, frozenset(late), news.badges, news.withheld)
+            await self.hub.dispatch(fresh, frozenset(late), badges, news.withheld)
             if (newest := fresh[-1][0]).verb is None:
                 self._written.append((newest.id, time.time()))
         seen = self.tracker.cursor(self.epoch)
         for stream in late:
-            self._replay.rejoin(stream, before, seen, news.badges.get(stream.scope))
+            self._replay.rejoin(stream, before, seen, badges.get(stream.scope))
 
     def _let_in(self, arrivals: Mapping[Stream, str | None], plan: Plan, snapshot: Snapshot) -> None:
         """Register streams, and copy the cursor for them, in one step.
@@ -283,7 +290,7 @@ class Relay:
         it waits until they are read. Who is new waits until that is recorded.
         """
         self._probe_everything = False
-        if snapshot.state is None:
+        if snapshot.state is None or (snapshot.news.badges is None and len(arrivals) > FEWEST_CLIENTS):
             return
         if snapshot.state.epoch != self.epoch:  # the tick will start over; then they are let in
             self._ticked_at = float("-inf")
@@ -293,17 +300,20 @@ class Relay:
         seen = self.tracker.cursor(self.epoch)
         self._recent.tidy(seen.gaps)
         for stream, requested in arrivals.items():
+            if self._waiting.pop(stream, self) is self:
+                continue  # the client has left
             if EVERYONE not in snapshot.members[stream.recipient].stays:
-                continue
-            if attach.knows(requested, unread):
+                self._waiting[stream] = requested
+            elif attach.knows(requested, unread):
+                self._waiting[stream] = requested
                 self._probe_everything = True
                 self._woken.set()
-            elif self._waiting.pop(stream, self) is not self:
+            else:
                 self._begin_replay(stream, requested, seen, snapshot)
 
     def _begin_replay(self, stream: Stream, requested: str | None, seen: Cursor, snapshot: Snapshot) -> None:
         """Let one stream in; whatever happens there is no other stream's concern."""
-        member, badge = snapshot.members[stream.recipient], snapshot.news.badges.get(stream.scope)
+        member, badge = snapshot.members[stream.recipient], (snapshot.news.badges or {}).get(stream.scope)
         assert snapshot.state is not None
         try:
             self._replay.begin(stream, requested, member, seen, snapshot.state, self._recent, badge)
