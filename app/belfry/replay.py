@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -104,7 +104,7 @@ class Replay:
         client, corrected = await self._corrected(stream, client)
         after = _lowest_unseen(client) - 1
         while stream.phase is Phase.REPLAYING:
-            page = await self._page(stream, stays, client, seen.head, after)
+            page = await self._page(stream, stays, client.unseen(seen.head), seen.head, after)
             if page.pruned > after and not everything:
                 client, after = Cursor(page.pruned, (), seen.epoch), page.pruned
                 await stream.send(sse.body(self._reset(attach.Start(client, "pruned"), seen)))
@@ -172,11 +172,11 @@ class Replay:
             after = page[-1][0]
 
     async def _page(
-        self, stream: Stream, stays: list[tuple[str, Stay]], client: Cursor, head: int, after: int
+        self, stream: Stream, stays: list[tuple[str, Stay]], unseen: Sequence[Range], head: int, after: int
     ) -> rows.Page:
         self.counts["row_queries"] += 1
         return await self._patiently(
-            stream, rows.replay, stream.recipient, stays, client.gaps, client.head, head, after, self._config.page_rows
+            stream, rows.replay, stream.recipient, stays, unseen, head, after, self._config.page_rows
         )
 
     async def _patiently(self, stream: Stream, query: Any, *arguments: Any) -> Any:

@@ -140,9 +140,7 @@ REPLAY_TYPES = {
     "topics": "text[]",
     "sinces": "bigint[]",
     "untils": "bigint[]",
-    "los": "bigint[]",
-    "his": "bigint[]",
-    "client_head": "bigint",
+    "unseen": "int8multirange",
     "head": "bigint",
     "after": "bigint",
     "page": "integer",
@@ -152,12 +150,12 @@ REPLAY_TYPES = {
 @pytest.mark.parametrize(
     ("given", "most"),
     [
-        pytest.param({"client_head": ROWS + 20_000, "after": ROWS + 20_000}, 0, id="nothing was missed"),
-        pytest.param({"client_head": ROWS // 2, "after": ROWS // 2}, 4 * PAGE, id="a page of much"),
-        pytest.param({"client_head": 0, "after": 0}, 4 * PAGE, id="everything"),
+        pytest.param({"unseen": "{}", "after": ROWS + 20_000}, 0, id="nothing was missed"),
+        pytest.param({"unseen": f"{{[{ROWS // 2 + 1},]}}", "after": ROWS // 2}, 5 * PAGE, id="a page of much"),
+        pytest.param({"unseen": "{[1,]}", "after": 0}, 5 * PAGE, id="everything"),
     ],
 )
-async def test_a_replay_reads_by_index_and_no_more_than_a_page_of_each_source(
+async def test_a_replay_reads_by_index_and_no_more_than_a_page_of_each_source_and_then_the_page(
     large: Connection, given: dict[str, Any], most: int
 ):
     parameters = {
@@ -165,8 +163,6 @@ async def test_a_replay_reads_by_index_and_no_more_than_a_page_of_each_source(
         "topics": ["t3", "t7"],
         "sinces": [0, 0],
         "untils": [None, ROWS],
-        "los": [],
-        "his": [],
         "head": ROWS + 20_000,
         "page": PAGE,
         **given,
@@ -182,9 +178,7 @@ async def test_a_replay_of_an_old_gap_reads_no_rows_of_others(large: Connection)
         "topics": ["t3"],
         "sinces": [0],
         "untils": [None],
-        "los": [3],
-        "his": [8],
-        "client_head": ROWS + 20_000,
+        "unseen": "{[3,8]}",
         "head": ROWS + 20_000,
         "after": 2,
         "page": PAGE,
@@ -193,3 +187,28 @@ async def test_a_replay_of_an_old_gap_reads_no_rows_of_others(large: Connection)
     assert_on_indexes(plan)
     own = ROWS // 500 * 2 + ROWS // 20 + 20_000 // 500
     assert touched(plan) <= own + SLACK
+
+
+async def test_a_replay_to_a_thousand_topics_and_many_gaps_makes_frames_of_its_page_alone(large: Connection):
+    topics = [f"t{number}" for number in range(1000)]
+    gaps = ",".join(f"[{position},{position}]" for position in range(ROWS - 800, ROWS, 2))
+    parameters = {
+        "recipient": "u8",
+        "topics": topics,
+        "sinces": [0] * len(topics),
+        "untils": [None] * len(topics),
+        "unseen": f"{{[1,{ROWS // 2}],{gaps}}}",
+        "head": ROWS + 20_000,
+        "after": 0,
+        "page": PAGE,
+    }
+    await large.execute("SET plan_cache_mode = force_custom_plan")
+    await large.execute("SET jit = on")
+    plan = await explain(large, rows.REPLAY, parameters, REPLAY_TYPES)
+    assert plan["Total Cost"] < 50_000, "Postgres compiles at 100,000, for seconds"
+    built = sum(
+        node["Actual Rows"] * node["Actual Loops"]
+        for node in nodes(plan)
+        if node.get("Relation Name") == "notification" and node["Node Type"] == "Index Scan" and node["Plan Rows"] == 1
+    )
+    assert built <= PAGE
