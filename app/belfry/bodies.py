@@ -16,6 +16,7 @@ from belfry import errors
 from belfry.refusal import unwritable
 
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<where>.*)`)?$", re.DOTALL)
+_NAMED = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`\Z", re.DOTALL)
 
 
 async def check(request: Request[Any, Any, Any]) -> None:
@@ -27,23 +28,35 @@ async def check(request: Request[Any, Any, Any]) -> None:
     try:
         _require(parameter.raw, body)
     except msgspec.ValidationError as error:
-        found = _PLACE.match(str(error))
-        what, where = (found["what"], found["where"]) if found else (str(error), None)
-        raise errors.BadRequest(f"{what}.", field=where or "body") from None
+        what, field = _explained(str(error))
+        raise errors.BadRequest(f"{what}.", field=field) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise errors.BadRequest(f"The body is no JSON that can be read: {error}.", field="body") from None
     if b"\\u" in body or b"\0" in body:
         _require_writable(body)
 
 
+def _explained(text: str) -> tuple[str, str]:
+    """What is wrong, and the field at which, also where it is missing; in a free object it is the field of that."""
+    found = _PLACE.match(text)
+    what, where = (found["what"], found["where"] or "") if found else (text, "")
+    named = _NAMED.match(what)
+    parts = [where.partition("[...]")[0], named[1] if named else ""]
+    return what, ".".join(filter(None, parts)) or "body"
+
+
 def _require(kind: Any, body: bytes) -> None:
     """Raise unless the body is of that type, where 1.0 is a whole number, as JSON has only one sort of numbers."""
     try:
         _decoder(kind).decode(body)
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as error:
         if b"." not in body and b"e" not in body and b"E" not in body:
             raise
-        msgspec.convert(_whole(msgspec.json.decode(body)), kind)
+        try:
+            value = msgspec.json.decode(body)
+        except msgspec.ValidationError:  # a number is out of range, and the first complaint says where
+            raise error from None
+        msgspec.convert(_whole(value), kind)
 
 
 def _whole(value: Any) -> Any:

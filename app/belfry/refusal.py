@@ -14,6 +14,9 @@ from belfry import errors
 NO_VALUE = re.compile(r"BF|22|23505|23514|54000")
 """A refusal of ours, or a value that Postgres does not take: no time, no text, out of range, past a limit."""
 
+_TIME = re.compile(r"_at$|^until$")
+"""The fields that hold a time. Postgres names no argument that it cannot cast; all others are checked before."""
+_QUOTED = re.compile('"(.+?)"')
 _UNWRITABLE = re.compile("[\\x00\ud800-\udfff]")
 _BY_STATE: dict[str, type[errors.BelfryError]] = {"BF004": errors.PayloadTooLarge, "23505": errors.Conflict}
 
@@ -34,9 +37,12 @@ def explained(error: psycopg.Error, given: Mapping[str, Any], prefix: str = "") 
         return errors.Unprocessable(str(error), field=_named(prefix, unwritable(dict(given))))
     if not NO_VALUE.match(state):
         return error
-    parts = [error.diag.message_primary, error.diag.message_detail, error.diag.message_hint]
+    hint = error.diag.message_hint if state.startswith("BF") else None  # Postgres' own are for who runs it
+    parts = [error.diag.message_primary, error.diag.message_detail, hint]
     text = " ".join(f"{part.rstrip('.')}." for part in parts if part) or str(error)
-    field = error.diag.column_name or _quoted(given, text) or unwritable(dict(given))
+    field = error.diag.column_name or _time_at_fault(given, text) or unwritable(dict(given))
+    if field == "recipient" and given.get("recipients"):
+        field = "recipients"
     return _BY_STATE.get(state, errors.Unprocessable)(text, field=_named(prefix, field))
 
 
@@ -44,9 +50,13 @@ def _named(prefix: str, field: str | None) -> str | None:
     return f"{prefix}{field}" if field else None
 
 
-def _quoted(given: Mapping[str, Any], text: str) -> str | None:
-    """The field whose value the database quotes in its complaint."""
-    return next((name for name, value in given.items() if isinstance(value, str) and f'"{value}"' in text), None)
+def _time_at_fault(given: Mapping[str, Any], text: str) -> str | None:
+    """The field whose time the database quotes in its complaint, or a part of it: the time zone."""
+    times = {name: value for name, value in given.items() if _TIME.search(name) and isinstance(value, str)}
+    whole = (name for name, value in times.items() if f'"{value}"' in text)
+    parts = [part.lower() for part in _QUOTED.findall(text)]
+    partly = (name for name, value in times.items() if any(part in value.lower() for part in parts))
+    return next(whole, None) or next(partly, None)
 
 
 def unwritable(value: Any) -> str | None:

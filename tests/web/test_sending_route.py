@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from asking import Api, refusals
+from asking import Api, fields, refusals
 from belfry import keys
 from streams import Belfry, Connection, Serve, value
 
@@ -119,6 +119,28 @@ async def test_what_the_database_refuses_is_422_in_its_own_words_and_nothing_is_
     assert (answer.status_code, answer.json()["status"]) == (422, 422), answer.text
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert words in answer.json()["detail"]
+    assert await value(refusing.writer, COUNT) == 0
+
+
+@refusals
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"recipient": "u1"}', "kind"),
+        (b'{"recipient": "u1", "kind": "test", "colour": "red"}', "colour"),
+        (b'[{"recipient": "u1", "kind": "test"}, {"recipient": "u1"}]', "[1].kind"),
+        (b'[{"recipient": "u1", "kind": "test", "data": {"n": [1e400]}}]', "[0].data"),
+        (b'{"recipient": "u1", "kind": "test", "deliver_at": ""}', "deliver_at"),
+        (b'{"recipient": "u1", "kind": "test", "title": "soon", "expires_at": "soon"}', "expires_at"),
+        (b'[{"recipients": ["u1", "a/b"], "kind": "test"}]', "[0].recipients"),
+    ],
+)
+async def test_the_field_at_fault_is_named_though_it_is_missing_unknown_or_like_another(
+    refusing: Api, body: bytes, field: str
+):
+    answer = await refusing.as_backend("POST", "/v1/notifications", content=body)
+    assert answer.status_code in (400, 422), answer.text
+    assert fields(answer) == [field]
     assert await value(refusing.writer, COUNT) == 0
 
 
