@@ -9,6 +9,7 @@ from typing import Any
 
 from belfry import create_app
 from belfry.config import Config
+from belfry.cursor import MAX_POSITION
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "http.md"
 HEAD = """# The routes, one by one
@@ -21,7 +22,7 @@ WHO = {
     "token": "a recipient's token",
     "cookie": "the cookie `belfry_token`",
     "ticket": "a ticket",
-    "api_key": "an API key",
+    "api_key": "an API key that may",
 }
 EVERYWHERE = {"400", "401", "403", "422", "429", "503"}
 
@@ -60,31 +61,48 @@ def kind(schema: Any, whole: Document) -> str:
 
 def body(schema: Any, whole: Document) -> list[str]:
     """The fields of a JSON object, once for an object and an array of it."""
-    some = schema.get("oneOf") or [schema]
-    found = followed(some[0], whole)
-    lines = ["| field | type | |", "|---|---|---|"]
+    one, *several = schema.get("oneOf") or [schema]
+    begins = "The body, or several in an array" if several else "The body"
+    if one.get("type") == "array":
+        one, begins = one["items"], "The body is an array of"
+    found = followed(one, whole)
+    lines = [f"\n{begins}:", "", "| field | type | |", "|---|---|---|"]
     for name, each in found.get("properties", {}).items():
         required = " (required)" if name in found.get("required", ()) else ""
-        lines.append(f"| `{name}`{required} | {kind(each, whole)} | {cell(each.get('description', ''))} |")
+        null = " or null" if {"type": "null"} in each.get("oneOf", ()) else ""
+        lines.append(f"| `{name}`{required} | {kind(each, whole)}{null} | {cell(each.get('description', ''))} |")
     example = next(iter(found.get("examples", ())), None)
     shown = ["", "```json", json.dumps(example, ensure_ascii=False, indent=2), "```"] if example else []
-    return [*lines, *shown] if found.get("properties") else shown
+    return [*lines, *shown]
+
+
+def allowed(name: str, scopes: list[str]) -> str:
+    """Who may ask."""
+    return " ".join([WHO[name], *(f"`{scope}`" for scope in scopes)])
+
+
+def about(found: Any) -> str:
+    """What is said of a parameter, with its bounds and what it is where it is left out."""
+    schema = found["schema"]
+    lowest, highest, default = (schema.get(name) for name in ("minimum", "maximum", "default"))
+    told = [found.get("description", "")]
+    if highest is not None and highest < MAX_POSITION:
+        told.append(f"{lowest:g} to {highest:g}")
+        told += [f"{default} where it is left out"] if default is not None else []
+    return cell("; ".join(filter(None, told)))
 
 
 def operation(path: str, method: str, found: Any, whole: Document) -> list[str]:
     """One route."""
-    who = " or ".join(WHO[name] for each in found.get("security", ()) for name in each)
+    who = " or ".join(allowed(name, scopes) for each in found.get("security", ()) for name, scopes in each.items())
     summary = found["summary"] + ("" if found["summary"].endswith("?") else ".")
     lines = [f"\n## {method.upper()} {path}\n", f"{summary} {found.get('description', '')}".strip()]
     lines += [f"\nWith {who}."] if who else []
     if parameters := found.get("parameters"):
         lines += ["\n| parameter | type | |", "|---|---|---|"]
-        lines += [
-            f"| `{each['name']}` | {kind(each['schema'], whole)} | {cell(each.get('description', ''))} |"
-            for each in parameters
-        ]
+        lines += [f"| `{each['name']}` | {kind(each['schema'], whole)} | {about(each)} |" for each in parameters]
     if "requestBody" in found:
-        lines += ["\nThe body:\n", *body(found["requestBody"]["content"]["application/json"]["schema"], whole)]
+        lines += body(found["requestBody"]["content"]["application/json"]["schema"], whole)
     lines.append("\n" + "; ".join(answers(found, whole)).strip() + ".")
     return lines
 

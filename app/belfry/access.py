@@ -23,7 +23,8 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 COOKIE = "belfry_token"
 SAFE_METHODS = ("GET", "HEAD")
 AS_RECIPIENT: list[dict[str, list[str]]] = [{"token": []}, {"cookie": []}]
-AS_SENDER: list[dict[str, list[str]]] = [{"api_key": []}]
+AS_SENDER: list[dict[str, list[str]]] = [{"api_key": ["send"]}]
+AS_MANAGER: list[dict[str, list[str]]] = [{"api_key": ["manage"]}]
 """What the OpenAPI document says that routes with these guards need."""
 
 

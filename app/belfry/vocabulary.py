@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Router
+from litestar.datastructures import CacheControlHeader
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
@@ -18,6 +19,7 @@ from belfry.cursor import MAX_POSITION
 
 MAX_IDS = 10_000
 PROBLEM = "application/problem+json"
+PRIVATE = CacheControlHeader(no_store=True)
 NAME_PATTERN = r"^[^/\u0000-\u001f\u007f-\u009f]{1,255}$"
 KIND_PATTERN = r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$"
 TENANT_PATTERN = NAME_PATTERN.replace("{1,", "{0,")
@@ -62,11 +64,11 @@ QueryPosition = Annotated[int, QueryParameter(ge=1, le=MAX_POSITION, description
 
 
 def routes_at(path: str, handlers: Sequence[HTTPRouteHandler], **more: Any) -> Router:
-    """A router whose OPTIONS name every method of a path.
+    """A router whose OPTIONS name every method of a path, and whose answers are nobody else's: no cache keeps them.
 
     The framework keeps the answer that it made for the first handler of a path: it is made anew here.
     """
-    router = Router(path=path, route_handlers=list(handlers), **more)
+    router = Router(path=path, route_handlers=list(handlers), cache_control=PRIVATE, **more)
     router.routes = [
         HTTPRoute(
             path=each.path, route_handlers=[one for one in each.route_handlers if "OPTIONS" not in one.http_methods]

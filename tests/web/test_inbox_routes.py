@@ -233,6 +233,19 @@ async def test_one_item_is_changed_by_its_own_route(api: Api, verb: str):
     assert (await api.as_recipient("POST", f"/v1/inbox/{sent + 1}/{verb}", body)).status_code == 404
 
 
+async def test_what_is_changed_and_counted_narrows_as_asked(api: Api):
+    await api.writer.execute("SELECT belfry.send('u1', 'test', 'tagged', tenant => 'acme')")
+    (other,) = await some(api, 1)
+    for verb, body in (("seen", {"ids": [other]}), (f"{other}/read", None), ("archive", {"all": True})):
+        answer = await api.as_recipient("POST", f"/v1/inbox/{verb}?tenant=acme", body)
+        found = (404, None) if body is None else (200, 1 if verb == "archive" else 0)
+        assert (answer.status_code, answer.json().get("changed")) == found, (verb, answer.text)
+    assert answer.json() == {"changed": 1, "unread": 0, "unseen": 0}
+    assert await titles(api, "state=unseen") == ["n1"]
+    answer = await api.as_recipient("POST", "/v1/inbox/read?tenant=a/b", {"all": True})
+    assert (answer.status_code, fields(answer)) == (400, ["tenant"])
+
+
 async def test_what_was_left_or_ended_is_not_in_the_inbox_and_what_came_before_leaving_is(api: Api):
     writer = api.writer
     await subscribe(writer, "u1", "t")

@@ -287,3 +287,12 @@ async def test_every_route_of_the_document_is_among_those_that_were_tried(api: A
         if {"token": []} in operation.get("security", []) and method != "get"
     ]
     assert len(recipients) == 2 * len(VERBS) + len(("preferences", "tickets"))
+
+
+async def test_no_cache_keeps_what_is_one_persons_or_a_backends(api: Api):
+    sent = await send(api.writer, "mine", "u1")
+    for path in ("/v1/inbox", "/v1/inbox/counts", "/v1/preferences"):
+        assert (await api.as_recipient("GET", path)).headers["cache-control"] == "no-store", path
+    assert (await api.as_recipient("POST", "/v1/tickets")).headers["cache-control"] == "no-store"
+    for path in (f"notifications/{sent}", "topics/t/subscriptions", "recipients/u1/export"):
+        assert (await api.as_backend("GET", f"/v1/{path}")).headers["cache-control"] == "no-store", path

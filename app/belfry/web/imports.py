@@ -60,6 +60,6 @@ routes = routes_at(
     "/v1/import",
     [take_over],
     guards=[access.manager],
-    security=access.AS_SENDER,
+    security=access.AS_MANAGER,
     tags=["notifications"],
 )

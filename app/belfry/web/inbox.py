@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Response, get, post
-from litestar.di import NamedDependency
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter
@@ -116,6 +116,11 @@ class SomeUntil(Some, forbid_unknown_fields=True):
     until: Time
 
 
+def narrowed(request: Request[Any, Any, Any], topic: QueryNames = None, tenant: QueryTenant = None) -> Credential:
+    """Who asks, as far as the query of any of these routes narrows them: what is shown, counted and changed."""
+    return access.me(request).narrowed(topic, tenant)
+
+
 @get(
     "",
     summary="List notifications",
@@ -130,14 +135,12 @@ async def page(
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_ITEMS)] = 20,
     kind: QueryNames = None,
     tag: QueryTexts = None,
-    topic: QueryNames = None,
-    tenant: QueryTenant = None,
 ) -> Response[bytes]:
     """A page of one snapshot with its counts and its cursor."""
     tracker, epoch = relay.glance(), relay.epoch
     shown = inbox.Filter(standing, before, limit, kind, tag)
     async with pool.connection() as connection:
-        found = await inbox.page(connection, me.narrowed(topic, tenant), shown, tracker)
+        found = await inbox.page(connection, me, shown, tracker)
     rest = {
         "next": found.next,
         "unread": found.counts.unread,
@@ -149,15 +152,10 @@ async def page(
 
 
 @get("/counts", summary="Count notifications", responses=refusals())
-async def counts(
-    me: NamedDependency[Credential],
-    pool: NamedDependency[Pool],
-    topic: QueryNames = None,
-    tenant: QueryTenant = None,
-) -> Counts:
+async def counts(me: NamedDependency[Credential], pool: NamedDependency[Pool]) -> Counts:
     """The exact numbers: unread and unseen, and all that is neither archived nor snoozed."""
     async with pool.connection() as connection:
-        found = await inbox.counts(connection, me.narrowed(topic, tenant))
+        found = await inbox.counts(connection, me)
     return Counts(found.unread, found.unseen, found.total)
 
 
@@ -239,6 +237,7 @@ routes = routes_at(
         *[_for_one(verb, f"{summary}: one") for verb, summary in (SOME_OR_ALL | SOME).items()],
         snooze_one,
     ],
+    dependencies={"me": Provide(narrowed, sync_to_thread=False)},
     guards=[access.recipient],
     security=access.AS_RECIPIENT,
     tags=["inbox"],

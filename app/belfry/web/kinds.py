@@ -34,6 +34,6 @@ routes = routes_at(
     "/v1/kinds",
     [declare],
     guards=[access.manager],
-    security=access.AS_SENDER,
+    security=access.AS_MANAGER,
     tags=["kinds"],
 )

@@ -78,7 +78,14 @@ class Sent(msgspec.Struct):
     ids: list[int]
 
 
-@post("", summary="Send notifications", guards=[access.sender], status_code=201, responses=refusals(409, 413))
+@post(
+    "",
+    summary="Send notifications",
+    guards=[access.sender],
+    security=access.AS_SENDER,
+    status_code=201,
+    responses=refusals(409, 413),
+)
 async def send(
     data: Annotated[Outgoing | Batch, Body(title="A notification, or up to 1,000")],
     pool: NamedDependency[Pool],
@@ -174,7 +181,13 @@ class Notification(msgspec.Struct, kw_only=True):
     trace: Trace | UnsetType = UNSET
 
 
-@get("/{id:int}", summary="Look at a notification", guards=[access.manager], responses=refusals(404))
+@get(
+    "/{id:int}",
+    summary="Look at a notification",
+    guards=[access.manager],
+    security=access.AS_MANAGER,
+    responses=refusals(404),
+)
 async def look(id: PathNumber, pool: NamedDependency[Pool], recipient: QueryName = None) -> Notification:
     """Its content, and how many have it, saw it, read it; with `recipient`: why that one has it or not."""
     async with pool.connection() as connection:
@@ -188,7 +201,13 @@ async def look(id: PathNumber, pool: NamedDependency[Pool], recipient: QueryName
         return found
 
 
-@patch("/{id:int}", summary="Revise a notification", guards=[access.manager], responses=refusals(404, 413))
+@patch(
+    "/{id:int}",
+    summary="Revise a notification",
+    guards=[access.manager],
+    security=access.AS_MANAGER,
+    responses=refusals(404, 413),
+)
 async def revise(id: PathNumber, data: JSONBody[Content], pool: NamedDependency[Pool]) -> Sent:
     """Change what was sent, live everywhere; what is left out stays as it is."""
     async with pool.connection() as connection:
@@ -196,7 +215,13 @@ async def revise(id: PathNumber, data: JSONBody[Content], pool: NamedDependency[
     return Sent([id])
 
 
-@delete("/{id:int}", summary="Retract a notification", guards=[access.manager], responses=refusals(404))
+@delete(
+    "/{id:int}",
+    summary="Retract a notification",
+    guards=[access.manager],
+    security=access.AS_MANAGER,
+    responses=refusals(404),
+)
 async def retract(id: PathNumber, pool: NamedDependency[Pool]) -> None:
     """Withdraw what was sent, live everywhere; a scheduled one is cancelled."""
     async with pool.connection() as connection:
@@ -211,6 +236,5 @@ def _require_found(found: bool, number: int) -> None:
 routes = routes_at(
     "/v1/notifications",
     [send, look, revise, retract],
-    security=access.AS_SENDER,
     tags=["notifications"],
 )

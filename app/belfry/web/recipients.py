@@ -97,6 +97,6 @@ routes = routes_at(
     "/v1/recipients",
     [save, erase, export],
     guards=[access.manager],
-    security=access.AS_SENDER,
+    security=access.AS_MANAGER,
     tags=["recipients"],
 )

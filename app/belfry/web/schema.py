@@ -60,7 +60,10 @@ def exact(request: Request[Any, Any, Any], document: dict[str, Any]) -> dict[str
 
 
 def _make_exact(operation: dict[str, Any], handler: HTTPRouteHandler, components: dict[str, Any]) -> None:
-    fields = handler.parsed_fn_signature.parameters
+    fields = {**handler.parsed_fn_signature.parameters}
+    for each in handler.resolve_dependencies().values():  # those of a query, not the application's own
+        asked = each.parsed_fn_signature.parameters.items()
+        fields |= {name: field for name, field in asked if field.kwarg_definition}
     for parameter in operation.get("parameters", ()):
         if field := fields.get(parameter["name"]):
             parameter["schema"] = _without_null(parameter["schema"], _schema(field.raw, components))

@@ -38,6 +38,6 @@ routes = routes_at(
     "/v1/segments",
     [define, drop],
     guards=[access.manager],
-    security=access.AS_SENDER,
+    security=access.AS_MANAGER,
     tags=["segments"],
 )

@@ -62,6 +62,6 @@ routes = routes_at(
     "/v1/topics/{topic:str}/subscriptions",
     [listing, subscribe, unsubscribe],
     guards=[access.manager],
-    security=access.AS_SENDER,
+    security=access.AS_MANAGER,
     tags=["topics"],
 )
