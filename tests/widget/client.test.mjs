@@ -583,6 +583,23 @@ test('without locks each tab has its own stream', async (t) => {
   assert.equal(relay.open.length, 2);
 });
 
+test('where the browser refuses locks, as with storage that is blocked, each tab has its own stream', async (t) => {
+  const { relay, locks } = page(t);
+  locks.request = () => Promise.reject(new DOMException('denied', 'SecurityError'));
+  const [first, second] = [await opened(), await opened()];
+  assert.equal(relay.open.length, 2);
+  relay.inbox().send();
+  relay.publish();
+  await settle();
+  for (const made of [first, second]) {
+    same(made, relay.inbox());
+    assert.equal(made.of('notification').length, 1);
+    made.close();
+  }
+  await pass(60_000);
+  assert.equal(relay.open.length, 0);
+});
+
 test('a leader that is frozen loses the lead to a tab that somebody looks at', async (t) => {
   const { relay, locks } = page(t);
   // Somebody holds the lock and says nothing.
@@ -802,6 +819,22 @@ test('more is loaded a page at a time, to the end', async (t) => {
   const before = relay.requests.length;
   await made.loadMore();
   assert.equal(relay.requests.length, before);
+});
+
+test('a page is of as many as the relay allows, whatever was wished for', async (t) => {
+  const { relay } = page(t);
+  for (let i = 0; i < 250; i++) relay.inbox().send();
+  const asked = [];
+  globalThis.fetch = (url, ...rest) => {
+    asked.push(new URL(url).searchParams.get('limit'));
+    return relay.fetch(url, ...rest);
+  };
+  for (const [limit, wanted] of [[200, '100'], [-5, '1'], [1.5, '1'], [NaN, '20']]) {
+    const made = await opened({ limit });
+    await made.loadMore();
+    assert.deepEqual(asked.splice(0).filter(Boolean), [wanted, wanted], `${limit}`);
+    made.close();
+  }
 });
 
 test('loaded anew, the list is as long as it was', async (t) => {

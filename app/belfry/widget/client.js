@@ -11,7 +11,8 @@ const WAKING = ['online', 'offline', 'visibilitychange', 'pageshow', 'focus'];
 
 /** @type {T.CreateClient} */
 export const createClient = (options = {}) => {
-  const { filter = {}, limit = 20, share = true } = options;
+  const { filter = {}, share = true } = options;
+  const limit = Math.min(Math.max(1, Math.trunc(options.limit || 20)), MAX_ITEMS);
   const src = (options.src ?? import.meta.url.replace(/\/widget[./].*/, '')).replace(/\/$/, '');
   const { ask, bearer } = asking(src, options.token, options.fetch);
   /** @type {T.Listeners} */

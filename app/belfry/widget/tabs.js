@@ -39,10 +39,12 @@ export const sharing = (name, { lead, follow, hear, greet, lost }) => {
       held = true;
       release = () => done(null);
       begin();
-    })).catch(() => {
-      if (!held || left) return;
-      end(); // it was taken away
-      request();
+    })).catch(({ name: reason }) => {
+      if (left) return;
+      if (held) { // it was taken away
+        end();
+        request();
+      } else if (reason !== 'AbortError') begin(); // there are none, as where storage is blocked
     });
   };
 
