@@ -41,6 +41,18 @@ def test_comments_and_indentation_go_and_texts_stay():
     assert "`${url} /* a */`" in whole
 
 
+def test_a_sheet_keeps_what_a_space_means():
+    sheet = """
+@media (hover: none) { a:hover > b, [part=c] :dir(rtl) { margin: -1px calc(2px - 1px) } }
+d::before { content: ""; font: 600 11px/18px var(--e, x) }
+"""
+    whole = bundle({"index.js": f"const CSS = `{sheet}`;\nexport const css = CSS;\n"}, "index.js")
+    assert (
+        "`@media (hover:none){a:hover > b,[part=c] :dir(rtl){margin:-1px calc(2px - 1px)}}"
+        'd::before{content:"";font:600 11px/18px var(--e,x)}`' in whole
+    )
+
+
 @pytest.mark.parametrize(
     "form",
     [

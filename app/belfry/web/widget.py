@@ -38,6 +38,7 @@ def modules() -> dict[str, bytes]:
     folder = files("belfry") / "widget"
     texts = {each.name: each.read_text("utf-8") for each in folder.iterdir() if each.name.endswith(SUFFIX)}
     texts[WHOLE] = bundle.bundle(texts, "index.js")
+    texts |= {name: bundle.squeeze(text) for name, text in texts.items() if name.startswith("texts.")}
     return {name: text.encode() for name, text in texts.items()}
 
 
