@@ -23,6 +23,7 @@ export class BelfryBell extends BelfryElement {
   #speaking;
   /** @type {T.Item[]} */
   #unsaid = [];
+  #prefix = ''; // of the page's title
 
   constructor() {
     super();
@@ -61,9 +62,13 @@ export class BelfryBell extends BelfryElement {
       client.on('counts', () => this.#count()),
       client.on('notification', ({ item, leading }) => this.#arrived(item, leading)),
     ];
+    const titled = new MutationObserver(() => document.title.startsWith('(') || this.#entitle(this.#prefix));
+    titled.observe(document.head, { subtree: true, childList: true, characterData: true });
     signal.addEventListener('abort', () => {
       for (const each of off) each();
       clearTimeout(this.#speaking);
+      titled.disconnect();
+      this.#entitle('');
     });
     addEventListener('resize', () => this.#place(), { signal });
     addEventListener('scroll', () => this.#place(), { signal, capture: true, passive: true });
@@ -91,9 +96,16 @@ export class BelfryBell extends BelfryElement {
     this.#badge.hidden = !number;
     this.#badge.textContent = short;
     this.#button.ariaLabel = number ? `${title}, ${fill(count, number, this.speaks)}` : title;
-    if (this.hasAttribute('title-badge')) {
-      document.title = (number ? `(${short}) ` : '') + document.title.replace(/^\([^)]*\d[^)]*\) /, '');
-    }
+    this.#entitle(number && this.hasAttribute('title-badge') ? `(${short})` : '');
+  }
+
+  /** The page's title, with that before it in place of what was. @param {string} prefix */
+  #entitle(prefix) {
+    const { title } = document;
+    const bare = title.startsWith(this.#prefix) ? title.slice(this.#prefix.length).trim() : title;
+    const now = prefix ? `${prefix} ${bare}` : bare;
+    this.#prefix = prefix;
+    if (title !== now) document.title = now;
   }
 
   /** @param {boolean} open */
@@ -104,7 +116,7 @@ export class BelfryBell extends BelfryElement {
       this.#toasts.clear();
       this.#popover.focus();
       if (this.hasAttribute('desktop') && globalThis.Notification?.permission === 'default') Notification.requestPermission();
-    } else if (!this.root.activeElement || this.#popover.contains(this.root.activeElement)) this.#button.focus();
+    } else if (this.matches(':focus-within') || document.activeElement === document.body) this.#button.focus();
   }
 
   #place() {

@@ -9,7 +9,7 @@ const PROPERTIES = ['client', 'token', 'texts'];
 const Base = globalThis.HTMLElement ?? class {}; // a server may import this
 
 export class BelfryElement extends Base {
-  static observedAttributes = ['src', 'token', 'lang', 'tabs', 'limit', 'badge', 'preferences', 'title-badge'];
+  static observedAttributes = ['src', 'token', 'lang', 'dir', 'tabs', 'limit', 'badge', 'preferences', 'title-badge'];
 
   /** @type {T.Client | null} */
   #given = null;
@@ -21,7 +21,8 @@ export class BelfryElement extends Base {
   #texts = {};
   /** @type {AbortController | null} */
   #begun = null;
-  #loaded = english;
+  /** @type {Promise<T.Texts> | null} */
+  #translating = null;
   /** @type {T.Texts} */
   words = english;
   speaks = 'en';
@@ -79,7 +80,7 @@ export class BelfryElement extends Base {
     if (before === now || !this.#begun) return;
     if (name === 'token') this.#renew(before);
     else if (name === 'src' || name === 'limit') this.#restart();
-    else if (name === 'lang') this.#translate();
+    else if (name === 'lang' || name === 'dir') this.#translate();
     else this.render(true);
   }
 
@@ -143,15 +144,22 @@ export class BelfryElement extends Base {
       const { sub, tenant, topics } = claims(typeof token === 'string' ? token : '');
       return sub && JSON.stringify([sub, tenant, topics]);
     });
-    if (this.#begun && !this.#given && (!is || was !== is)) this.#restart();
+    if (!this.#begun || this.#given) return;
+    if (!is || was !== is) this.#restart();
+    else if (this.#own?.snapshot.status === 'unauthorized') {
+      this.#own.close();
+      this.#own.open(); // now, and not after the next pause
+    }
   }
 
   async #translate() {
     const closest = /** @type {HTMLElement | null} */ (this.closest('[lang]'));
     const wanted = closest?.lang || navigator.language;
-    this.#loaded = await textsOf(wanted).catch(() => english);
+    const mine = this.#translating = textsOf(wanted).catch(() => english);
+    const loaded = await mine;
+    if (mine !== this.#translating) return; // another language is wanted by now
     this.speaks = Intl.DateTimeFormat.supportedLocalesOf([wanted].filter(canonical))[0] ?? 'en';
-    this.words = { ...this.#loaded, ...this.#texts };
+    this.words = { ...loaded, ...this.#texts };
     const frame = /** @type {HTMLElement} */ (this.root.firstElementChild);
     const turned = /** @type {HTMLElement | null} */ (this.closest('[dir]'))?.dir;
     frame.lang = this.speaks;

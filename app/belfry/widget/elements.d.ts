@@ -38,8 +38,7 @@ export type Arrow = (event: KeyboardEvent, all: HTMLElement[]) => HTMLElement | 
 
 // time.js
 export interface Formats {
-  ago: Intl.RelativeTimeFormat;
-  days: Intl.RelativeTimeFormat;
+  relative: Intl.RelativeTimeFormat;
   date: Intl.DateTimeFormat;
   whole: Intl.DateTimeFormat;
 }

@@ -9,6 +9,7 @@ import { later } from './time.js';
 const TICK_MS = 20_000;
 const SEEN_MS = 1000;
 const NOTICE_MS = 5000;
+const AGAIN_MS = 5000;
 const OFFLINE_MS = 3000; // a reconnect is no news
 const PASSED_ON = /** @type {const} */ (['notification', 'counts', 'status', 'error']);
 
@@ -51,18 +52,22 @@ export class BelfryInbox extends BelfryElement {
 
   /** @type {T.Begin} */
   begin(client, signal) {
+    const near = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && client.loadMore().catch(() => {}));
+    const watch = () => {
+      near.unobserve(this.#end); // else it says nothing while the end stays in sight
+      near.observe(this.#end);
+    };
     const off = [
       ...PASSED_ON.map((name) => client.on(name, (event) => this.tell(name, event))),
-      client.on('snapshot', () => this.#soon()),
+      client.on('snapshot', ({ more, loading, error }) => {
+        this.#soon();
+        if (more && !loading) this.#after('more', error ? AGAIN_MS : 0, watch);
+      }),
       client.on('change', ({ verb }) => !this.#panel.hidden && verb === 'preference' && this.#prefer(true)),
     ];
     const seer = new IntersectionObserver((all) => this.#look(all));
     seer.observe(this.#box);
-    const near = new IntersectionObserver((all) => all[0].isIntersecting && client.loadMore().catch(() => {}).then(() => {
-      near.unobserve(this.#end); // else it says nothing while the end stays in sight
-      near.observe(this.#end);
-    }));
-    near.observe(this.#end);
+    watch();
     const clock = setInterval(() => this.#tick(), TICK_MS);
     document.addEventListener('visibilitychange', () => this.#tick(), { signal });
     signal.addEventListener('abort', () => {
@@ -105,7 +110,9 @@ export class BelfryInbox extends BelfryElement {
   /** Open what a notification is about, unless the page does it itself. @type {T.Select} */
   select(item, action, event) {
     const url = link(action ? action.url : item.action_url) || null;
+    const { ctrlKey, metaKey, shiftKey } = /** @type {any} */ (event ?? {});
     if (!item.read) this.#try(this.client?.markAsRead(item.id));
+    if (url && (ctrlKey || metaKey || shiftKey)) return true; // the browser opens it in another tab
     const ours = this.tell('select', { item, action, url });
     if (!ours) event?.preventDefault();
     return ours;

@@ -9,8 +9,7 @@ const made = new Map();
 const formats = (lang) => {
   if (!made.has(lang)) {
     made.set(lang, {
-      ago: new Intl.RelativeTimeFormat(lang, { numeric: 'auto', style: 'narrow' }),
-      days: new Intl.RelativeTimeFormat(lang, { numeric: 'auto' }),
+      relative: new Intl.RelativeTimeFormat(lang, { numeric: 'auto' }), // in full: French shortens to -5 min
       date: new Intl.DateTimeFormat(lang, { weekday: 'long', day: 'numeric', month: 'long' }),
       whole: new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'short' }),
     });
@@ -22,7 +21,7 @@ const formats = (lang) => {
 export const ago = (then, now, lang) => {
   const gone = Math.max(0, now - then);
   const [unit, size] = UNITS.find((each) => gone >= each[1]) ?? UNITS[6];
-  return formats(lang).ago.format(unit === 'second' ? 0 : -Math.floor(gone / size), unit);
+  return formats(lang).relative.format(unit === 'second' ? 0 : -Math.floor(gone / size), unit);
 };
 
 /** @type {T.Exactly} */
@@ -36,9 +35,9 @@ const midnight = (time, days = 0, hour = 0) => {
 
 /** @type {T.Day} */
 export const day = (then, now, lang) => {
-  const { days, date } = formats(lang);
+  const { relative, date } = formats(lang);
   const back = Math.round((midnight(now) - midnight(then)) / DAY);
-  const name = back < 2 ? days.format(-Math.max(0, back), 'day') : date.format(then);
+  const name = back < 2 ? relative.format(-Math.max(0, back), 'day') : date.format(then);
   return name.charAt(0).toLocaleUpperCase(lang) + name.slice(1);
 };
 

@@ -1,0 +1,115 @@
+"""The elements are guests: what is the page's, or the browser's, stays theirs."""
+
+from __future__ import annotations
+
+from elements import Site, shows
+from playwright.sync_api import Page
+from serving import until
+
+from browser.test_elements import BELL, CLIENT, badge, live
+
+
+def test_who_clicks_elsewhere_is_left_there(site: Site) -> None:
+    page = site.open(site.bell() + '<input id="other">', viewport={"width": 1000, "height": 700})
+    page.locator(BELL).click()
+    until(lambda: page.locator("belfry-inbox [part=list]").is_visible())
+    page.evaluate("addEventListener('belfry-close', () => setTimeout(() => { globalThis.hasClosed = true }))")
+    page.evaluate("Object.assign(document.querySelector('#other').style, {position: 'fixed', right: 0, bottom: 0})")
+    page.locator("#other").click()
+    until(lambda: page.evaluate("globalThis.hasClosed"))
+    assert page.evaluate("document.activeElement.id") == "other"
+
+
+def test_a_list_that_is_all_there_is_left_alone(site: Site) -> None:
+    site.send()
+    page = site.open(site.inbox())
+    shows(page, "Hello")
+    live(page)
+    page.evaluate("""async () => {
+      await new Promise((done) => setTimeout(done, 300));
+      globalThis.looked = 0;
+      const { observe } = IntersectionObserver.prototype;
+      IntersectionObserver.prototype.observe = function (...all) { looked++; return observe.apply(this, all); };
+    }""")
+    page.evaluate("new Promise((done) => setTimeout(done, 500))")
+    assert page.evaluate("looked") == 0
+
+
+def test_the_last_language_that_was_wished_for_is_spoken(site: Site) -> None:
+    page = site.open(site.inbox())
+    heading = page.locator("[part=heading]")
+    until(lambda: heading.text_content() == "Notifications")
+    with page.expect_response("**/texts.de.js"):
+        page.evaluate("for (const lang of ['de', 'en']) document.querySelector('belfry-inbox').lang = lang")
+    page.evaluate("new Promise((done) => setTimeout(done, 100))")
+    assert heading.text_content() == "Notifications"
+
+
+def test_the_direction_follows_its_attribute(site: Site) -> None:
+    page = site.open(site.inbox())
+    until(lambda: page.locator("[part=heading]").text_content() == "Notifications")
+    for direction in ("rtl", "ltr"):
+        page.locator("belfry-inbox").evaluate("(one, direction) => { one.dir = direction }", direction)
+        until(lambda direction=direction: page.locator("[part=inbox]").get_attribute("dir") == direction)
+
+
+def test_the_title_stays_the_pages(site: Site) -> None:
+    site.send()
+    page = site.open(site.bell("title-badge"))
+    until(lambda: page.title() == "(1) Shop")
+    page.evaluate("document.title = '(2030) Report'")  # the page went somewhere else by itself
+    site.send()
+    until(lambda: page.title() == "(2) (2030) Report")
+    page.evaluate("document.title = 'Cart'")
+    until(lambda: page.title() == "(2) Cart")
+    page.locator("belfry-bell").evaluate("one => one.toggleAttribute('title-badge')")
+    until(lambda: page.title() == "Cart")
+    page.locator("belfry-bell").evaluate("one => one.toggleAttribute('title-badge')")
+    until(lambda: page.title() == "(2) Cart")
+    page.locator("belfry-bell").evaluate("one => one.remove()")
+    until(lambda: page.title() == "Cart")
+
+
+def test_two_bells_do_not_quarrel_over_the_title(site: Site) -> None:
+    site.send()
+    page = site.open(site.bell("title-badge") + site.bell('title-badge badge="unseen"'))
+    until(lambda: page.title().startswith("(1) "))
+    page.evaluate("document.title = 'Cart'")
+    until(lambda: page.title() == "(1) Cart")
+
+
+def chosen(page: Page) -> int:
+    return page.evaluate("globalThis.chosen ?? 0")
+
+
+def test_a_click_that_opens_another_tab_is_the_browsers(site: Site) -> None:
+    site.send("Go", action_url="/orders/7")
+    page = site.open(site.inbox())
+    page.evaluate("""addEventListener('belfry-select', (event) => {
+      event.preventDefault();
+      globalThis.chosen = (globalThis.chosen ?? 0) + 1;
+    })""")
+    title = page.locator("belfry-inbox [part=title]")
+    with page.context.expect_page() as opened:
+        title.click(modifiers=["ControlOrMeta"])
+    assert opened.value.url.endswith("/orders/7")
+    until(lambda: site.counts()[0] == 0)  # it is read there
+    assert chosen(page) == 0
+    title.click()
+    until(lambda: chosen(page) == 1)
+
+
+def test_a_good_token_is_used_at_once_where_the_one_before_was_refused(site: Site) -> None:
+    site.send()
+    good = site.server.token(site.recipient)
+    page = site.open("", policy="")
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)  # so that no pause ends
+    page.evaluate(
+        "(html) => document.querySelector('main').insertAdjacentHTML('beforeend', html)",
+        f'<belfry-bell token="{good[:-4]}AAAA"></belfry-bell>',
+    )
+    until(lambda: page.evaluate(f"{CLIENT}?.snapshot.status") == "unauthorized")
+    page.evaluate("(token) => document.querySelector('belfry-bell').setAttribute('token', token)", good)
+    until(lambda: badge(page) == "1")
+    until(lambda: page.evaluate(f"{CLIENT}.snapshot.status") == "live")
