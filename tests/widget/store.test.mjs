@@ -43,6 +43,18 @@ test('a notification comes on top, unread and unseen, and counts one', () => {
   assert.equal(after.unread, 4);
 });
 
+test('of what comes for weeks the newest thousand stay, and the rest can be loaded', () => {
+  const { inbox, state } = started(30);
+  for (let i = 0; i < 1500; i++) inbox.send();
+  let after = heard(state, ...inbox.frames);
+  assert.equal(after.items.length, 1000);
+  assert.equal(after.unread, 1530);
+  for (let i = 0; i < 10 && after.next; i++) {
+    after = reduce(after, { type: 'more', ...inbox.page({ limit: 100, before: after.next }) });
+  }
+  same(after, inbox);
+});
+
 test('a repeated frame changes nothing', () => {
   const { inbox, state } = started();
   inbox.send();

@@ -1,6 +1,7 @@
 /** What a browser knows of one inbox; pure. types.d.ts explains. @import * as T from './types.js' */
 const LOG_FRAMES = 1000;
 const GROUP_IDS = 100;
+const MOST_ITEMS = 1000;
 const RETURNING = ['unarchived', 'unsnoozed', 'delivered'];
 /** @type {T.Flags} */
 const FLAGS = {
@@ -96,8 +97,7 @@ const again = (cursor, state, older) => state.log
 const applied = (state, { name, data }) => {
   const change = name === 'change';
   const known = covers(state.listed, data.id) || !state.loaded;
-  const next = known ? state : change ? changed(state, data)
-    : { ...state, known: { ...state.known, items: inserted(state, data) } };
+  const next = known ? state : change ? changed(state, data) : kept(state, inserted(state, data));
   if (covers(state.counted, data.id)) return next;
   if (change) {
     const guess = { ...next.known, ...moved(next.known, state.known.items) };
@@ -141,6 +141,13 @@ const inserted = ({ known: { items }, filter, next }, notification) => {
     item.group_ids = [id, ...twin.group_ids].sort((a, b) => b - a).slice(0, GROUP_IDS);
   }
   return sorted([...items.filter((each) => each !== twin), item]);
+};
+
+/** No more than a page can bear that stays open for weeks; what goes can be loaded again. @type {T.Kept} */
+const kept = (state, all) => {
+  const over = all.length > MOST_ITEMS;
+  const items = over ? all.slice(0, MOST_ITEMS) : all;
+  return { ...state, known: { ...state.known, items }, next: over ? items[MOST_ITEMS - 1].id : state.next };
 };
 
 /** @type {T.About} */
