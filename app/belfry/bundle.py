@@ -18,6 +18,7 @@ REEXPORT = re.compile(r"^export \{ ([\w, ]+) \}(?: from '\./([\w.-]+)')?;\n", re
 DECLARED = re.compile(r"^export (?=(?:const|class) (\w+))", re.MULTILINE)
 UNKNOWN = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 SHEET = re.compile(r"(?<=^const CSS = `)[^`]*", re.MULTILINE)
+LAST = re.compile(r";(?=\})")
 LOOSE = re.compile(r"\s*\n\s*|\s*(?=[{};,])|(?<=[{};,])\s*|(?<=:) +")
 
 
@@ -36,7 +37,7 @@ def bundle(modules: Mapping[str, str], entry: str) -> str:
 def squeeze(text: str) -> str:
     """The same script in fewer characters."""
     text = SHEET.sub(lambda found: LOOSE.sub("", found[0]), text)
-    return str(rjsmin.jsmin(text))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    return LAST.sub("", str(rjsmin.jsmin(text)))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
 def _visit(name: str, modules: Mapping[str, str], order: list[str], path: tuple[str, ...]) -> None:

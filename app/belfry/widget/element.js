@@ -158,7 +158,7 @@ export class BelfryElement extends Base {
     const mine = this.#translating = textsOf(wanted).catch(() => english);
     const loaded = await mine;
     if (mine !== this.#translating) return; // another language is wanted by now
-    this.speaks = Intl.DateTimeFormat.supportedLocalesOf([wanted].filter(canonical))[0] ?? 'en';
+    this.speaks = known(wanted) || 'en';
     this.words = { ...loaded, ...this.#texts };
     const frame = /** @type {HTMLElement} */ (this.root.firstElementChild);
     const turned = /** @type {HTMLElement | null} */ (this.closest('[dir]'))?.dir;
@@ -168,11 +168,11 @@ export class BelfryElement extends Base {
   }
 }
 
-/** @param {string} lang */
-const canonical = (lang) => {
+/** The language, if the browser knows it. @param {string} lang */
+const known = (lang) => {
   try {
-    return Intl.getCanonicalLocales(lang).length;
+    return Intl.DateTimeFormat.supportedLocalesOf(lang)[0];
   } catch {
-    return false;
+    return ''; // it is no language
   }
 };

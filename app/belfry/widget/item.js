@@ -86,8 +86,8 @@ export const createRow = (act) => {
           make('p', { part: 'meta' }, time,
             ...(count > 1 ? [make('span', { part: 'behind' }, fill(words.behind, count - 1, lang))] : []),
             ...(read ? [] : [make('span', { part: 'hidden' }, words.unread)])),
-          ...(actions.length ? [make('div', { part: 'actions' }, ...actions)] : [])),
-        make('div', { part: 'tools' }, ...tools(item, words, act))));
+          ...(actions.length ? [make('div', { part: 'actions' }, ...actions)] : []),
+          make('div', { part: 'tools' }, ...tools(item, words, act)))));
     tick();
   };
 

@@ -7,6 +7,7 @@ const CSS = `
   --_muted: var(--belfry-muted, light-dark(#5b6069, #a5a5b0));
   --_border: var(--belfry-border, light-dark(#e6e6ea, #2e2e34));
   --_hover: var(--belfry-hover, light-dark(#f5f5f7, #232328));
+
   --_unread: var(--belfry-unread, var(--_accent));
   --_danger: light-dark(#c4232d, #f98b8b);
   --_radius: var(--belfry-radius, 12px);
@@ -33,7 +34,7 @@ svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-
 [part=bell] svg { width: 21px }
 [part=badge] {
   position: absolute; top: 0; inset-inline-start: 18px; min-width: 18px; padding: 0 5px; border-radius: 9px;
-  background: var(--belfry-badge, #d4232e); color: #fff; font: 600 11px/18px var(--belfry-font, system-ui, sans-serif); text-align: center;
+  background: var(--belfry-badge, #d4232e); color: #fff; font-weight: 600; font-size: 11px; line-height: 18px; text-align: center;
   box-shadow: 0 0 0 2px var(--_background); font-variant-numeric: tabular-nums;
 }
 [popover] { position: fixed; inset: auto; border: 0; padding: 0; color: inherit; background: none; overflow: visible }
@@ -55,7 +56,7 @@ svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-
 [part~=tool]:hover, [aria-expanded=true] { background: light-dark(#0000000f, #ffffff17); color: var(--_text) }
 [part=tabs] { display: flex; gap: 4px; padding: 4px 12px 0; border-bottom: 1px solid var(--_border); overflow-x: auto; scrollbar-width: none; flex: none }
 [part=tab] { padding: 6px 8px 8px; color: var(--_muted); white-space: nowrap; border-bottom: 2px solid transparent; margin-bottom: -1px; font-weight: 500; font-size: 13px }
-[part=tab]:focus-visible, [part~=item] [part=title]:focus-visible::after { outline-offset: -2px; border-radius: 6px }
+[part=tab]:focus-visible, [part~=tool]:focus-visible, [part~=item] [part=title]:focus-visible::after { outline-offset: -2px; border-radius: 6px }
 [part=tab]:hover { color: var(--_text) }
 [part=tab][aria-selected=true] { color: var(--_text); border-color: var(--_accent) }
 [part=tab][data-count]::after {
@@ -84,28 +85,34 @@ li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part~=warning] { --hue: 75 }
 [part~=error] { --hue: 25 }
 [part~=avatar] img { width: 100%; height: 100%; object-fit: cover }
-[part=text] { flex: 1; min-width: 0; overflow-wrap: anywhere }
+[part=text] { flex: 1; min-width: 0; display: grid; grid-template-columns: minmax(0, 1fr); align-content: start; overflow-wrap: anywhere }
 [part=title], [part=body] { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; text-decoration: none; font-weight: 500; unicode-bidi: isolate; cursor: pointer }
 [part~=unread] [part=title], [part~=toast] [part=title] { font-weight: 620 }
 [part~=item] [part=title]::after { content: ""; position: absolute; inset: 0 }
 [part=body] { font-weight: 400; color: var(--_muted); cursor: inherit }
-[part=meta] { display: flex; gap: 8px; margin-top: 2px; color: var(--_muted); font-size: 12px }
+[part=meta] { display: flex; flex-wrap: wrap; column-gap: 8px; margin-top: 2px; color: var(--_muted); font-size: 12px }
 [part=behind] { font-weight: 600 }
-[part=actions] { display: flex; flex-wrap: wrap; gap: 8px; margin-top: 8px }
+[part=actions] { grid-row: 4; display: flex; flex-wrap: wrap; gap: 8px; margin-top: 8px }
 [part~=action] { position: relative; padding: 4px 11px; border: 1px solid var(--_border); border-radius: 7px; background: var(--_background); font-weight: 550; font-size: 13px; text-decoration: none; max-width: 100% }
 [part~=action]:hover { border-color: var(--_muted) }
 [part~=primary] { background: var(--_accent); border-color: transparent; color: light-dark(#fff, #111) }
 [part~=danger] { color: var(--_danger) }
 [part~=primary][part~=danger] { background: var(--_danger); color: light-dark(#fff, #111) }
 [part=tools] { display: flex; gap: 2px; align-self: start }
-[part~=item] > [part=tools] { position: absolute; top: 8px; inset-inline-end: 10px; padding: 2px; border-radius: 9px; background: var(--_background); border: 1px solid var(--_border); opacity: 0; visibility: hidden }
-[part~=item]:hover > [part=tools], [part~=item]:focus-within > [part=tools] { opacity: 1; visibility: visible }
+[part=meta], [part=text] > [part=tools] { grid-area: 3 / 1 }
+[part=text] > [part=tools] { position: relative; justify-self: end; align-self: end; margin-block: -6px -5px; margin-inline-end: -6px; background: var(--_hover); visibility: hidden }
+[part~=item]:is(:hover, :focus-within) [part=tools] { visibility: visible }
 [part=menu] { padding: 5px; min-width: 170px }
 [part=choice] { display: block; width: 100%; padding: 7px 10px; border-radius: 7px }
-[part=choice]:hover, [part=choice]:focus-visible { background: var(--_hover); outline: 0 }
+[part=choice]:is(:hover, :focus-visible) { background: var(--_hover); outline: 0 }
 [part=empty], [part=error] { display: grid; justify-items: center; gap: 12px; padding: 88px 24px; color: var(--_muted); text-align: center }
-[part=empty] svg, [part=error] svg { width: 34px; stroke-width: 1.4 }
-[part=ghost] { height: 44px; margin: 14px 22px; border-radius: 10px; background: var(--_hover); animation: breathe 1.4s ease-in-out infinite }
+[part=empty] svg, [part=error] svg { box-sizing: content-box; width: 28px; padding: 16px; border-radius: 50%; background: var(--_hover); stroke-width: 1.4 }
+[part=error] [part=action] { color: var(--_text) }
+[part=ghost] {
+  --_bar: linear-gradient(var(--_border) 0 0) no-repeat; height: 40px; margin: 19px 22px; animation: breathe 1.4s ease-in-out infinite;
+  background: var(--_bar) 44px 4px / 55% 9px, var(--_bar) 44px 22px / 75% 9px, radial-gradient(circle 16px at 16px, var(--_border) 97%, #0000);
+}
+[part=ghost]:dir(rtl) { scale: -1 1 }
 [part=end] { height: 500px; margin-top: -500px; pointer-events: none; position: relative; z-index: -1 }
 [part=preference] { display: flex; align-items: center; gap: 12px; padding: 11px 16px; cursor: pointer }
 [part=preference] span { flex: 1; overflow-wrap: anywhere }
@@ -127,8 +134,8 @@ input:disabled { opacity: .5 }
   [part=popover] belfry-inbox { --belfry-height: 100dvh; --belfry-max-height: none }
 }
 @media (hover: none) {
-  [part~=item] > [part=tools] { opacity: 1; visibility: visible; top: auto; bottom: 4px; border: 0; background: none }
-  [part=actions] { padding-inline-end: 96px }
+  [part=text] > [part=tools] { visibility: visible; background: none }
+  [part=meta] { padding-inline-end: 88px }
 }
 @media (prefers-reduced-motion: reduce) { *, ::before { animation: none !important; transition: none !important } }
 @media (forced-colors: active) { [part~=unread]::before, [part=badge] { background: Highlight; forced-color-adjust: none } }

@@ -7,7 +7,7 @@ const MOST = 3;
 
 /** @type {T.CreateToasts} */
 export const createToasts = (select) => {
-  const element = make('div', { part: 'toasts', popover: 'manual', role: 'status' });
+  const element = make('div', { part: 'toasts', popover: 'manual' }); // what comes is said by the bell
 
   /** @type {(toast: HTMLElement) => void} */
   const drop = (toast) => {
