@@ -10,7 +10,7 @@ import psycopg
 
 from belfry import errors
 from belfry.config import Config
-from belfry.doctor import bell, growth, here, schema, server
+from belfry.doctor import bell, growth, here, rights, schema, server
 from belfry.doctor.finding import Finding, fail, refused, skipped
 from belfry.doctor.site import Site, visited
 
@@ -20,8 +20,9 @@ CHECKS: tuple[Callable[[Site], Awaitable[Finding]], ...] = (
     server.primary,
     schema.schema,
     schema.login,
-    schema.grants,
+    rights.grants,
     schema.indexes,
+    schema.triggers,
     bell.pooler,
     bell.listen,
     bell.wake_mode,

@@ -1,4 +1,4 @@
-"""Checks of what is installed: migrations, roles, grants, indexes."""
+"""Checks of what is installed: migrations, the login's roles, indexes, triggers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ from psycopg import sql
 
 from belfry import migrations
 from belfry.doctor.finding import Finding, fail, ok, warn
+from belfry.doctor.rights import ROLES
 from belfry.doctor.site import Connection, Site
-
-ROLES = ("belfry_owner", "belfry_sender", "belfry_relay", "belfry_monitor")
-FEW = 5
-GRANT_AGAIN = "as belfry_owner: psql --file=sql/grants.sql"
-OWN_AGAIN = "restore the dump with its owners and grants, or give each object to belfry_owner and run sql/grants.sql"
 
 
 async def schema(site: Site) -> Finding:
@@ -28,7 +24,7 @@ async def schema(site: Site) -> Finding:
     return ok(f"{done[-1].label} is the newest of {len(done)}, nothing is missing")
 
 
-# --- who may do what -----------------------------------------------------------------------------------------
+# --- the login ----------------------------------------------------------------------------------------------
 
 LOGIN: LiteralString = """
     SELECT current_user::text, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
@@ -64,63 +60,29 @@ async def _login(connection: Connection) -> Finding:
     return fail(f"{name} has no role of Belfry's", f"GRANT belfry_relay TO {quoted}")
 
 
-OWNERS: LiteralString = """
-    SELECT relname::text FROM pg_class WHERE relnamespace = 'belfry'::regnamespace AND relkind IN ('r', 'v', 'S')
-        AND relowner <> 'belfry_owner'::regrole
-    UNION ALL
-    SELECT proname::text FROM pg_proc WHERE pronamespace = 'belfry'::regnamespace
-        AND proowner <> 'belfry_owner'::regrole
-    ORDER BY 1
-"""
-OPEN_TO_ALL: LiteralString = """
-    SELECT relname::text FROM pg_class, aclexplode(relacl)
-    WHERE relnamespace = 'belfry'::regnamespace AND grantee = 0
-    UNION
-    SELECT proname::text FROM pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))
-    WHERE pronamespace = 'belfry'::regnamespace AND grantee = 0
-    ORDER BY 1
-"""
-LACKING: LiteralString = """
-    SELECT what FROM (VALUES
-        ('belfry_sender may not use the schema', has_schema_privilege('belfry_sender', 'belfry', 'USAGE')),
-        ('belfry_sender may not insert notifications',
-            has_column_privilege('belfry_sender', 'belfry.notification', 'recipient', 'INSERT')),
-        ('belfry_relay may not use the schema', has_schema_privilege('belfry_relay', 'belfry', 'USAGE')),
-        ('belfry_relay may not read every table', NOT EXISTS (
-            SELECT FROM pg_class WHERE relnamespace = 'belfry'::regnamespace AND relkind = 'r'
-                AND NOT has_table_privilege('belfry_relay', oid, 'SELECT'))),
-        ('belfry_monitor may not read belfry.settled',
-            has_table_privilege('belfry_monitor', 'belfry.settled', 'SELECT')),
-        ('a function may be called by no role', NOT EXISTS (
-            SELECT FROM pg_proc WHERE pronamespace = 'belfry'::regnamespace AND proname IN ('send', 'contact', 'settle')
-                AND NOT has_function_privilege('belfry_sender', oid, 'EXECUTE')
-                AND NOT has_function_privilege('belfry_relay', oid, 'EXECUTE')))
-    ) AS probe (what, is_so) WHERE NOT is_so
+# --- triggers ------------------------------------------------------------------------------------------------
+
+RINGS: LiteralString = """
+    SELECT wanted.name, wanted.source, coalesce(t.tgenabled, '-') FROM (VALUES
+        ('notification_ring', 'belfry.notification'), ('change_ring', 'belfry.change')) AS wanted (name, source)
+    LEFT JOIN pg_trigger AS t ON t.tgname = wanted.name AND t.tgrelid = wanted.source::regclass
+    WHERE t.tgenabled IS NULL OR t.tgenabled NOT IN ('O', 'A')
 """
 
 
-async def grants(site: Site) -> Finding:
-    """The roles are there, own and may do what the migrations gave them, and the public may nothing."""
-    await site.row("SELECT 'belfry'::regnamespace")
-    there = {
-        name for (name,) in await site.rows("SELECT rolname::text FROM pg_roles WHERE rolname = ANY (%s)", list(ROLES))
-    }
-    if missing := [name for name in ROLES if name not in there]:
-        return fail(f"there is no role {', '.join(missing)}", f"CREATE ROLE {missing[0]} NOLOGIN, then sql/grants.sql")
-    if foreign := await _names(site, OWNERS):
-        return fail(f"belfry_owner does not own {foreign}", OWN_AGAIN)
-    if lacking := [what for (what,) in await site.rows(LACKING)]:
-        return fail("; ".join(lacking), GRANT_AGAIN)
-    if opened := await _names(site, OPEN_TO_ALL):
-        return fail(f"everybody may use {opened}", GRANT_AGAIN)
-    return ok("four roles, as the migrations made them; nothing is open to the public")
-
-
-async def _names(site: Site, query: LiteralString) -> str:
-    """The names that a query finds, the first few of them."""
-    names = list(dict.fromkeys(name for (name,) in await site.rows(query)))
-    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-    return ", ".join(names[:FEW]) + more
+async def triggers(site: Site) -> Finding:
+    """The triggers that ring the bell are there and enabled."""
+    for name, source, state in await site.rows(RINGS):
+        if state == "-":
+            return fail(
+                f"{name} is gone: nobody rings, and rows are found by the tick",
+                f"as belfry_owner: psql --file=sql/triggers/{name}.sql",
+            )
+        return fail(
+            f"{name} is disabled: nobody rings, and rows are found by the tick",
+            f"ALTER TABLE {source} ENABLE TRIGGER {name}",
+        )
+    return ok("the bell is rung")
 
 
 # --- indexes -------------------------------------------------------------------------------------------------

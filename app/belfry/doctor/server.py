@@ -115,7 +115,7 @@ async def durability(site: Site) -> Finding:
 async def connections(site: Site) -> Finding:
     """There is room for more connections: a relay has up to six."""
     used, most, limit = await site.row(
-        "SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),"
+        "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL),"
         " current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer,"
         " (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user)"
     )
