@@ -28,7 +28,8 @@ _SETTINGS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 6000,
 }
-_DIRECT: dict[str, Any] = {"options": "-c timezone=UTC -c client_min_messages=warning"}
+# jit: the poll beside many gaps looks dear to the planner, and compiling it takes a second each time.
+_DIRECT: dict[str, Any] = {"options": "-c timezone=UTC -c client_min_messages=warning -c jit=off"}
 _POOLED: dict[str, Any] = {"prepare_threshold": None}
 """A pooler refuses `options`, and in transaction mode gives each transaction another session's prepared statements."""
 

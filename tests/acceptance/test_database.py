@@ -100,6 +100,12 @@ async def test_its_connections_commit_by_themselves_in_utc_and_carry_their_name(
         assert await cursor.fetchone() == ("UTC", "belfry test")
 
 
+async def test_its_queries_are_not_compiled_however_dear_they_look(database: str) -> None:
+    """The poll beside many gaps does: compiling it took a second each time, in which it could not be cancelled."""
+    async with pool_of(database) as pool, pool.connection() as connection:
+        assert await (await connection.execute("SHOW jit")).fetchone() == ("off",)
+
+
 @pytest.mark.timeout(60)
 async def test_who_waits_has_a_connection_within_a_second_of_the_server_being_back(own_postgres: Cluster) -> None:
     async with pool_of(own_postgres.url("postgres")) as pool:
