@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ import psycopg
 import pytest
 import yaml
 
-from belfry import errors
+from belfry import errors, logs
 from belfry.figures import ENDS, RESETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +87,20 @@ def test_every_action_of_the_log_is_there() -> None:
     }
     assert len(actions) > 15
     assert {action for action in actions if f"`{action}`" not in RUNBOOK} == set()
+
+
+@pytest.mark.parametrize("name", ["psycopg", "psycopg.pool", "uvicorn.error", "asyncio"])
+def test_what_the_libraries_log_is_there(name: str) -> None:
+    record = logging.LogRecord(name, logging.WARNING, "file", 1, "message", (), None)
+    assert f"`{json.loads(logs.JsonLines().format(record))['action']}`" in RUNBOOK
+
+
+def test_what_postgres_logs_for_us_is_there() -> None:
+    texts = (file.read_text(encoding="utf-8") for file in (ROOT / "sql/functions").glob("*.sql"))
+    warnings = [found for text in texts for found in re.findall(r"RAISE WARNING '([^']+)'", text)]
+    assert warnings
+    parts = {part.strip(" :,") for each in warnings for part in re.split(r"%+s?", each)}
+    assert {part for part in parts if len(part) >= LITTLE and part not in RUNBOOK} == set()
 
 
 @pytest.mark.parametrize("where", ["functions", "triggers"])
