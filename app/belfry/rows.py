@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
@@ -12,9 +14,10 @@ from psycopg.rows import tuple_row
 from belfry import sse
 from belfry.cursor import MAX_POSITION, Range
 from belfry.model import Row, Stay
-from belfry.tracker import Plan
+from belfry.tracker import LATE_PAGES, Plan
 
 Connection = AsyncConnection[Any]
+_id = attrgetter("id")
 
 # --- rows as frames: Postgres builds the JSON, Python never parses it ----------------------------------------
 
@@ -67,15 +70,30 @@ _ROWS_BY_ID: LiteralString = f"""
         UNION ALL
         SELECT {_CHANGE}, 1 FROM belfry.change AS c WHERE c.id = ANY (%(ids)s::bigint[])
 """
+_LATE_IDS: LiteralString = """
+    WITH late AS MATERIALIZED (
+        SELECT * FROM (
+            SELECT one.id, false AS change FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi)
+            CROSS JOIN LATERAL (
+                SELECT n.id FROM belfry.notification AS n
+                WHERE n.id BETWEEN gap.lo AND gap.hi ORDER BY n.id LIMIT %(page)s) AS one
+            UNION ALL
+            SELECT one.id, true FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi)
+            CROSS JOIN LATERAL (
+                SELECT c.id FROM belfry.change AS c
+                WHERE c.id BETWEEN gap.lo AND gap.hi ORDER BY c.id LIMIT %(page)s) AS one
+        ) AS ids ORDER BY id LIMIT %(most)s
+    )
+"""
 _ROWS_OF_RANGES: LiteralString = f"""
         UNION ALL
-        SELECT late.*, 1 FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi) CROSS JOIN LATERAL (
-            SELECT {_NOTIFICATION} FROM belfry.notification AS n
-            WHERE n.id BETWEEN gap.lo AND gap.hi ORDER BY n.id LIMIT %(page)s) AS late
+        SELECT sent.*, 3 FROM late CROSS JOIN LATERAL (
+            SELECT {_NOTIFICATION} FROM belfry.notification AS n WHERE n.id = late.id OFFSET 0) AS sent
+        WHERE NOT late.change
         UNION ALL
-        SELECT late.*, 1 FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi) CROSS JOIN LATERAL (
-            SELECT {_CHANGE} FROM belfry.change AS c
-            WHERE c.id BETWEEN gap.lo AND gap.hi ORDER BY c.id LIMIT %(page)s) AS late
+        SELECT made.*, 3 FROM late CROSS JOIN LATERAL (
+            SELECT {_CHANGE} FROM belfry.change AS c WHERE c.id = late.id OFFSET 0) AS made
+        WHERE late.change
 """
 _MEMBERSHIPS: LiteralString = f"""
         UNION ALL
@@ -90,11 +108,12 @@ _MEMBERSHIPS: LiteralString = f"""
 def poll_text(*, ids: bool, ranges: bool, wide: bool) -> LiteralString:
     """The poll for what there is to probe: a branch that finds nothing to do costs 60 µs all the same."""
     branches = _FRESH_ROWS + (_ROWS_BY_ID if ids else "") + (_ROWS_OF_RANGES if ranges else "")
-    return f"SELECT * FROM ({branches}{_MEMBERSHIPS if wide else ''}) AS found ORDER BY id"
+    late = _LATE_IDS if ranges else ""
+    return f"{late}SELECT * FROM ({branches}{_MEMBERSHIPS if wide else ''}) AS found ORDER BY id"
 
 
 POLL: LiteralString = poll_text(ids=True, ranges=True, wide=True)
-_FRESH, _LATE = 0, 1  # branches of POLL that are cut to a page
+_FRESH, _RANGED = 0, 3  # branches of POLL that are cut
 FEW_IDS = 8  # a gap of fewer ids is asked for by its ids: one scan for all such gaps, not one for each
 
 
@@ -108,7 +127,7 @@ class Found:
 
 
 async def poll(connection: Connection, plan: Plan, page: int) -> Found:
-    """Every row above the head, and in the probed ranges; at most a page of each table and range.
+    """Every row above the head, and in the probed ranges: at most a page of each table and range, four of all ranges.
 
     Membership rows of wide ranges, and of those that are not probed, come whole: nobody who was removed from a topic
     gets a later row of it.
@@ -118,6 +137,7 @@ async def poll(connection: Connection, plan: Plan, page: int) -> Found:
     parameters = {
         "head": plan.head,
         "page": page,
+        "most": LATE_PAGES * page,
         "ids": [each for probe in few for each in range(probe.lo, probe.hi + 1)],
         "los": [probe.lo for probe in many],
         "his": [probe.hi for probe in many],
@@ -133,8 +153,14 @@ async def poll(connection: Connection, plan: Plan, page: int) -> Found:
         return Found(rows, tuple(probe.hi for probe in plan.probes), full=False)
     branches = [each[-1] for each in found]
     fresh = [row for row, branch in zip(rows, branches, strict=True) if branch == _FRESH]
-    late = [row for row, branch in zip(rows, branches, strict=True) if branch == _LATE]
-    covered = tuple(_covered(probe.lo, probe.hi, late, page) for probe in plan.probes)
+    ranged = [row for row, branch in zip(rows, branches, strict=True) if branch == _RANGED]
+    last = ranged[-1].id if len(ranged) >= LATE_PAGES * page else MAX_POSITION
+    covered = tuple(
+        probe.hi
+        if probe.hi - probe.lo < FEW_IDS
+        else min(max(last, probe.lo - 1), _covered(probe.lo, probe.hi, ranged, page))
+        for probe in plan.probes
+    )
     top = _covered(plan.head + 1, MAX_POSITION, fresh, page)
     # What lies past the cut of one table waits for the other's: a removal there comes before a row that follows it.
     return Found([row for row in rows if row.id <= top], covered, full=top < MAX_POSITION)
@@ -148,9 +174,10 @@ def _by_table(rows: Iterable[Row]) -> tuple[list[int], list[int]]:
     return notifications, changes
 
 
-def _covered(low: int, high: int, rows: Iterable[Row], page: int) -> int:
-    """Up to which id a range was read: to its end, unless one of the tables filled a page of it."""
-    tables = _by_table(row for row in rows if low <= row.id <= high)
+def _covered(low: int, high: int, rows: Sequence[Row], page: int) -> int:
+    """Up to which id a range was read, of rows in id order: to its end, unless a table filled a page of it."""
+    first = bisect_left(rows, low, key=_id)
+    tables = _by_table(rows[first : bisect_right(rows, high, lo=first, key=_id)])
     return min([high, *(ids[-1] for ids in tables if len(ids) >= page)])
 
 

@@ -15,6 +15,8 @@ NARROW_RANGE_IDS = 100
 WIDE_RANGE_IDS = 1000
 WIDE_PROBE_SECONDS = 0.25
 MAX_PROBED_RANGES = 500
+LATE_PAGES = 4
+"""How many pages of rows one poll reads of all its ranges: a bulk insert among others leaves hundreds of ranges."""
 
 
 @dataclass(slots=True)
@@ -131,7 +133,8 @@ class Tracker:
     def plan(self, now: float, *, page: int = NARROW_RANGE_IDS, everything: bool = False) -> Plan:
         """What the next poll reads. Call it when the poll begins: it records who is condemned by then.
 
-        A range of at most `page` ids is read whole. `everything` probes also what would be spared this time.
+        A range of at most `page` ids is read whole, unless all of them may hold more than LATE_PAGES. `everything`
+        probes also what would be spared this time.
         """
         chosen: list[Gap] = []
         for gap in self._in_turn():
@@ -143,8 +146,7 @@ class Tracker:
                 gap.probe_at = now + WIDE_PROBE_SECONDS
         chosen.sort(key=lambda gap: gap.lo)
         probes = tuple(Probe(gap.lo, gap.hi, gap.condemned) for gap in chosen)
-        narrow = [(probe.lo, probe.hi) for probe in probes if probe.hi - probe.lo < page]
-        return Plan(self.head, probes, subtract(self.gaps, narrow))
+        return Plan(self.head, probes, subtract(self.gaps, list(_whole(probes, page))))
 
     def finish(self, probe: Probe, covered: int) -> None:
         """The poll has read the probe up to the id `covered`, and its rows were seen: bury what is dead.
@@ -209,6 +211,16 @@ class Tracker:
         if gap.hi > high:
             parts.append(replace_gap(gap, high + 1, gap.hi))
         return parts
+
+
+def _whole(probes: Iterable[Probe], page: int) -> Iterator[Range]:
+    """The ranges that the poll reads whole, whatever is in them."""
+    room = LATE_PAGES * page
+    for probe in probes:
+        ids = probe.hi - probe.lo + 1
+        room -= min(ids, 2 * page)
+        if ids <= page and room >= 0:
+            yield probe.lo, probe.hi
 
 
 def replace_gap(gap: Gap, lo: int, hi: int, *, backlog: bool | None = None) -> Gap:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams import Serve, eventually, send
+import pytest
+
+from belfry import rows
+from streams import Serve, eventually, publish, send, subscribe
 
 MANY = (
     "INSERT INTO belfry.notification (recipient, kind, title)"
@@ -82,3 +85,36 @@ async def test_a_relay_that_was_behind_by_many_pages_of_both_tables_catches_up(s
     assert len({event.data["id"] for event in events}) == 200
     titles = [event.data["title"] for event in events if event.name == "message"]
     assert sorted(titles, key=int) == [str(turn) for turn in range(1, 101)]
+
+
+async def test_a_large_transaction_among_many_small_ones_is_read_in_parts_too(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    poll, most = rows.poll, [0]
+
+    async def measured(connection: Any, plan: Any, page: int) -> Any:
+        found = await poll(connection, plan, page)
+        most.append(len(found.rows))
+        return found
+
+    monkeypatch.setattr(rows, "poll", measured)
+    belfry = await serve(page_rows=5, stream_buffer_bytes=1 << 24)
+    client, second = await belfry.live(), await belfry.live("u2")
+    writer, quick = await connect(), await connect()
+    start = client.last_id
+    async with writer.transaction():
+        await subscribe(writer, "u1", "team:1")
+        for number in range(20):
+            await writer.execute(MANY, (40,))
+            await publish(writer, "team:1", f"to the topic {number}")
+            await send(quick, "between", recipient="u2")
+        await second.titles(20)
+        assert len(belfry.relay.tracker.gaps) == 20
+        most.clear()
+    await send(quick, "after")
+    events = [await client.row_or_change() for _ in range(20 * 41 + 2)]
+    assert len({event.data["id"] for event in events}) == len(events)
+    assert max(most) <= 70, "of all ranges, of those with few ids left, and what is new"
+    again = await belfry.open(last_id=start)
+    assert {event.data["id"] for event in (await again.until("ready"))[:-1]} == {event.data["id"] for event in events}
+    await eventually(lambda: not belfry.relay.tracker.gaps)
