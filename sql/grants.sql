@@ -25,7 +25,7 @@ GRANT EXECUTE ON FUNCTION
 TO belfry_sender;
 -- What a backend says of what it has sent, and of people.
 GRANT EXECUTE ON FUNCTION
-    belfry.revise, belfry.retract, belfry.declare_kind, belfry.set_traits, belfry.define_segment(text, jsonb),
+    belfry.revise, belfry.reschedule, belfry.retract, belfry.declare_kind, belfry.set_traits, belfry.define_segment(text, jsonb),
     belfry.define_segment(text, text), belfry.drop_segment, belfry.import, belfry.unread_since, belfry.trace,
     belfry.deliver_due, belfry.erase, belfry.export
 TO belfry_sender;

@@ -29,6 +29,12 @@ async def revise(connection: Connection, number: int, fields: Mapping[str, Any])
     return await _value(connection, _REVISE, given)
 
 
+async def reschedule(connection: Connection, number: int, deliver_at: str) -> bool:
+    """Deliver what is scheduled at another time; False where it is not, any more. Raises Unprocessable."""
+    call: LiteralString = "SELECT belfry.reschedule(id => %(id)s, deliver_at => %(deliver_at)s)"
+    return await _value(connection, call, {"id": number, "deliver_at": deliver_at})
+
+
 async def retract(connection: Connection, number: int) -> bool:
     """Withdraw what was sent; False where there is none, or it has ended."""
     return await _value(connection, "SELECT belfry.retract(id => %(id)s)", {"id": number})

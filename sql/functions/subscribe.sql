@@ -9,7 +9,7 @@ BEGIN
     PERFORM belfry.require_topic(subscribe.topic);
     IF subscribe.topic = '*' THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'BF002',
+            ERRCODE = 'BF002', COLUMN = 'topic',
             MESSAGE = 'nobody subscribes to *',
             DETAIL = 'The topic * reaches everyone.',
             HINT = 'Subscribe to a topic of your own, such as team:7.';

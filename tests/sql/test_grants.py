@@ -45,6 +45,7 @@ SENDER_MAY = [
     "SELECT belfry.deliver_due()",
     "SELECT belfry.revise(belfry.send('u1', 'k'), title => 'new')",
     "SELECT belfry.retract(belfry.send('u1', 'k'))",
+    "SELECT belfry.reschedule(-1, now())",
     "SELECT belfry.declare_kind('k', 'Kinds'), belfry.set_preference('u1', 'k', false)",
     "SELECT * FROM belfry.preferences('u1')",
     "SELECT belfry.define_segment('pro', 'plan:pro'), belfry.set_traits('u1', '{\"plan\": \"pro\"}')",

@@ -65,6 +65,32 @@ async def test_one_bad_item_refuses_them_all(connect: Any, ask: Any) -> None:
     await nothing_is_left(ask, connection, *TABLES)
 
 
+NAMED: list[tuple[dict[str, Any], str]] = [
+    ({"recipient": "a/b", "read_at": READ}, "[2].recipient"),
+    ({"topic": "a/b", "recipient": None}, "[2].topic"),
+    ({"topic": "t"}, "[2].recipient"),
+    ({"kind": "A b"}, "[2].kind"),
+    ({"severity": "fatal"}, "[2].severity"),
+    ({"tags": "x"}, "[2].tags"),
+    ({"tags": ["a", None]}, "[2].tags"),
+    ({"body": "x" * 65536}, "[2]"),
+    ({"created_at": "soon"}, "[2].created_at"),
+    ({"expires_at": ""}, "[2].expires_at"),
+    ({"read_at": "infinity"}, "[2].read_at"),
+    ({"seen_at": 1}, "[2].seen_at"),
+    ({"deliver_at": "2100-01-01T00:00:00Z"}, "[2].deliver_at"),
+]
+
+
+async def test_a_refusal_names_the_item_and_its_field(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    for given, column in NAMED:
+        with pytest.raises(psycopg.Error) as raised:
+            await take_over(ask, connection, item(), item(recipient="u2"), item(**given), item(kind="Also Bad"))
+        assert raised.value.diag.column_name == column, given
+    await nothing_is_left(ask, connection, *TABLES)
+
+
 async def test_a_time_that_is_none_and_a_key_that_exists_take_nothing_over(connect: Any, ask: Any) -> None:
     connection = await connect()
     for state, given in (("22007", [item(created_at="soon")]), ("23505", [item(dedupe_key="once")] * 2)):

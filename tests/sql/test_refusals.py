@@ -40,6 +40,7 @@ BOTH_WAYS: dict[str, list[dict[str, Any]]] = {
         FINE | {"group_key": "x" * 256},
     ],
 }
+NAMED = {"BF001": "recipient", "BF002": "topic", "BF003": "kind", "BF006": "deliver_at", "BF007": "severity"}
 BY_FUNCTION: list[tuple[str, str, dict[str, Any]]] = [
     ("BF001", "send", {"recipient": None, "kind": "k"}),
     ("BF002", "publish", {"topic": None, "kind": "k"}),
@@ -98,6 +99,7 @@ async def test_each_function_refuses(connect: Any, ask: Any) -> None:
         with pytest.raises(psycopg.Error) as refused:
             await ask.call(connection, function, **arguments)
         assert_it_says(refused.value, state)
+        assert refused.value.diag.column_name == NAMED[state], (function, arguments)
     await assert_nothing_is_left(ask, connection)
 
 

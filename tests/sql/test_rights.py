@@ -18,8 +18,8 @@ ROLES = ("belfry_sender", "belfry_relay", "belfry_monitor")
 SENDER_CALLS = """
     send send_many publish broadcast subscribe unsubscribe settle() deliver_due
     counts list_inbox mark_read mark_unread mark_seen archive unarchive mark_all_read mark_all_seen archive_all
-    snooze unsnooze set_preference preferences revise retract declare_kind set_traits define_segment drop_segment
-    import unread_since trace erase export
+    snooze unsnooze set_preference preferences revise reschedule retract declare_kind set_traits define_segment
+    drop_segment import unread_since trace erase export
     watch unwatch enter_watch forget_watch note_failure watched_rows watched_pairs watched_statements watched_by_key
     require_stored
     deposit require_notification require_recipient require_topic

@@ -86,6 +86,28 @@ async def test_a_row_that_was_inserted_meanwhile_stands_for_what_was_scheduled(c
     assert await ask.rows(connection, "scheduled") == []
 
 
+async def test_it_is_put_off_and_brought_forward_until_it_is_sent(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    number, other = await schedule(ask, connection, title="one"), await schedule(ask, connection, title="other")
+    assert await ask.call(connection, "reschedule", id=number, deliver_at="2101-01-01T00:00:00Z")
+    assert [row["deliver_at"].year for row in await ask.rows(connection, "scheduled")] == [2101, 2100]
+    assert await ask.value(connection, DUE) == 0
+    assert await ask.call(connection, "reschedule", id=number, deliver_at="2001-01-01T00:00:00Z")
+    assert await ask.value(connection, DUE) == 1
+    assert await titles(ask, connection) == ["one"]
+    for none in (number, other - 1, 1, 0, None, -(2**63)):
+        assert await ask.call(connection, "reschedule", id=none, deliver_at=LATER) is False, none
+
+
+async def test_a_time_that_is_none_moves_nothing(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    number = await schedule(ask, connection)
+    move = "SELECT belfry.reschedule(%s, %s)"
+    assert await refused(connection, move, number, "infinity") == ("BF006", "deliver_at")
+    assert await refused(connection, move, number, None) == ("BF010", "deliver_at")
+    assert [row["deliver_at"].year for row in await ask.rows(connection, "scheduled")] == [2100]
+
+
 # --- when it is due ----------------------------------------------------------------------------------------
 
 
@@ -257,7 +279,8 @@ async def test_cancelling_and_delivering_at_once_have_exactly_one_winner(connect
 
 async def test_who_may_deliver_and_who_may_not_reach_below(connect: Any, ask: Any) -> None:
     connection = await connect()
-    assert await callers(ask, connection, "deliver_due") == ["belfry_relay", "belfry_sender"]
+    for function in ("deliver_due", "reschedule"):
+        assert await callers(ask, connection, function) == ["belfry_relay", "belfry_sender"], function
     for function in ("deliver_scheduled", "end_snoozes", "end_expired"):
         assert await callers(ask, connection, function) == [], function
     await schedule(ask, connection)

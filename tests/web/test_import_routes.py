@@ -35,21 +35,24 @@ async def test_what_is_imported_has_its_times_and_states_and_makes_no_frame(api:
 
 @refusals
 @pytest.mark.parametrize(
-    ("wrong", "status"),
+    ("wrong", "status", "field"),
     [
-        ({"kind": "test"}, 422),
-        ({"recipient": "u1", "topic": "t", "kind": "test"}, 422),
-        ({"recipient": "u1", "kind": "Not A Kind"}, 422),
-        ({"recipient": "u1", "kind": "test", "created_at": "long ago"}, 422),
-        ({"recipient": "u1", "kind": "test", "read_at": 1}, 400),
-        ({"recipient": "u1", "kind": "test", "colour": "red"}, 400),
-        ({"recipient": "u1", "kind": "test", "title": "\0"}, 422),
-        ({"recipient": "u1", "kind": "test", "created_at": "\0"}, 422),
+        ({"kind": "test"}, 422, "[1].recipient"),
+        ({"recipient": "u1", "topic": "t", "kind": "test"}, 422, "[1].recipient"),
+        ({"recipient": "u1"}, 400, "[1].kind"),
+        ({"recipient": "u1", "kind": "Not A Kind"}, 422, "[1].kind"),
+        ({"recipient": "u1", "kind": "test", "created_at": "long ago"}, 422, "[1].created_at"),
+        ({"recipient": "u1", "kind": "test", "read_at": "infinity"}, 422, "[1].read_at"),
+        ({"recipient": "u1", "kind": "test", "read_at": 1}, 400, "[1].read_at"),
+        ({"recipient": "u1", "kind": "test", "colour": "red"}, 400, "[1].colour"),
+        ({"recipient": "u1", "kind": "test", "title": "\0"}, 422, "[1].title"),
+        ({"recipient": "u1", "kind": "test", "created_at": "\0"}, 422, "[1].created_at"),
+        ({"recipient": "u1", "kind": "test", "body": "x" * 65_537}, 413, "[1]"),
     ],
     ids=repr,
 )
-async def test_one_wrong_item_and_nothing_is_imported(refusing: Api, wrong: dict[str, Any], status: int):
+async def test_one_wrong_item_and_nothing_is_imported(refusing: Api, wrong: dict[str, Any], status: int, field: str):
     answer = await refusing.as_backend("POST", "/v1/import", [{"recipient": "u1", "kind": "test"}, wrong])
     assert answer.status_code == status, answer.text
-    fields(answer)
+    assert fields(answer) == [field]
     assert await value(refusing.writer, "SELECT count(*) FROM belfry.notification") == 0

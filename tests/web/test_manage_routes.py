@@ -140,6 +140,7 @@ async def test_a_revision_is_live_and_leaves_what_it_does_not_name(api: Api):
         ({"data": {"deep": [{"nul": "\0"}]}}, 422, "data.deep[0].nul"),
         ({"expires_at": "yesterday or so"}, 422, "expires_at"),
         ({"title": "", "expires_at": ""}, 422, "expires_at"),
+        ({"deliver_at": "2999-01-01T00:00:00Z"}, 422, "deliver_at"),
         ({"body": "x" * 65_537}, 413, None),
     ],
     ids=repr,
@@ -173,7 +174,10 @@ async def test_what_is_scheduled_has_a_number_below_zero_by_which_it_is_changed_
     found = (await api.as_backend("GET", f"/v1/notifications/{number}")).json()
     assert (found["id"], found["title"], found["deliver_at"][:4]) == (number, "later", "2999")
     assert found["reach"]["sent"] == 0
-    assert (await api.as_backend("PATCH", f"/v1/notifications/{number}", {"title": "new"})).status_code == 200
+    anew = {"title": "new", "deliver_at": "2998-01-01T00:00:00Z"}
+    assert (await api.as_backend("PATCH", f"/v1/notifications/{number}", anew)).status_code == 200
+    found = (await api.as_backend("GET", f"/v1/notifications/{number}")).json()
+    assert (found["title"], found["deliver_at"][:4]) == ("new", "2998")
     assert (await api.as_backend("DELETE", f"/v1/notifications/{number}")).status_code == 204
     assert (await api.as_backend("DELETE", f"/v1/notifications/{number}")).status_code == 404
 

@@ -44,6 +44,7 @@ class Content(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     tags: list[str] | None = None
     severity: Severity | None = None
     expires_at: Time | None = None
+    deliver_at: Annotated[Time | None, Meta(description="Of one that is scheduled: when it is sent instead.")] = None
 
 
 class Outgoing(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -209,9 +210,11 @@ async def look(id: PathNumber, pool: NamedDependency[Pool], recipient: QueryName
     responses=refusals(404, 413),
 )
 async def revise(id: PathNumber, data: JSONBody[Content], pool: NamedDependency[Pool]) -> Sent:
-    """Change what was sent, live everywhere; what is left out stays as it is."""
-    async with pool.connection() as connection:
+    """Change what was sent, live everywhere, or what is scheduled and when; what is left out stays as it is."""
+    async with pool.connection() as connection, connection.transaction():
         _require_found(await managing.revise(connection, id, msgspec.to_builtins(data)), id)
+        if data.deliver_at is not None and not await managing.reschedule(connection, id, data.deliver_at):
+            raise errors.Unprocessable("the notification has been sent: leave deliver_at out", field="deliver_at")
     return Sent([id])
 
 

@@ -1,0 +1,278 @@
+-- reschedule delivers what is scheduled at another time. import names the item that it refuses, and its field; subscribe
+-- names the topic when it is *.
+-- Locks: none; a replaced function locks no table. Takes an instant.
+-- Runs in one transaction: psql --single-transaction -v ON_ERROR_STOP=1 --file <this file>
+SET LOCAL lock_timeout = '2s';
+SET LOCAL statement_timeout = '60s';
+SET LOCAL ROLE belfry_owner;
+
+--- functions/import.sql ---
+CREATE OR REPLACE FUNCTION belfry.import(items jsonb) RETURNS SETOF bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    taken bigint[];
+    reader text;
+BEGIN
+    PERFORM belfry.require_argument(
+        jsonb_typeof(import.items) = 'array' AND jsonb_array_length(import.items) <= 10000
+            AND NOT EXISTS (SELECT FROM jsonb_array_elements(
+                CASE jsonb_typeof(import.items) WHEN 'array' THEN import.items ELSE '[]' END) AS item
+                WHERE jsonb_typeof(item) <> 'object'),
+        'items', 'It is no JSON array of at most 10000 objects.',
+        'Give [{"recipient", "kind", "title", "created_at", "read_at", …}, …], more than that in several calls.');
+    BEGIN
+        PERFORM belfry.require_argument(
+            NOT EXISTS (
+                SELECT FROM jsonb_to_recordset(import.items) AS item (
+                    created_at timestamptz, seen_at timestamptz, read_at timestamptz, archived_at timestamptz, deliver_at text)
+                WHERE item.deliver_at IS NOT NULL OR NOT (isfinite(item.created_at) AND isfinite(item.seen_at)
+                    AND isfinite(item.read_at) AND isfinite(item.archived_at))),
+            'items', 'An item has an infinite time, or a deliver_at.',
+            'Give the times that it had, and leave out what is not known; belfry.send takes a deliver_at.');
+        -- Everybody's inbox first, in one order for all callers; then the ids.
+        FOR reader IN
+            SELECT DISTINCT item->>'recipient' COLLATE "C" FROM jsonb_array_elements(import.items) AS item
+            WHERE item->>'recipient' IS NOT NULL ORDER BY 1
+        LOOP
+            PERFORM belfry.enter(reader);
+        END LOOP;
+        WITH sent AS (
+            INSERT INTO belfry.notification (
+                recipient, topic, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, dedupe_key,
+                group_key, expires_at, created_at, silent, ended_at)
+            SELECT item.recipient, item.topic, coalesce(item.kind, ''), coalesce(item.title, ''), coalesce(item.body, ''),
+                coalesce(nullif(item.data, 'null'), '{}'), item.action_url, coalesce(nullif(item.actions, 'null'), '[]'),
+                nullif(item.actor, 'null'), coalesce(item.tags, '{}'), coalesce(item.severity, 'info'),
+                coalesce(item.tenant, ''), item.dedupe_key, item.group_key, item.expires_at, coalesce(item.created_at, now()), true,
+                CASE WHEN item.expires_at <= now() THEN now() END
+            FROM ROWS FROM (jsonb_to_recordset(import.items) AS (
+                recipient text, topic text, kind text, title text, body text, data jsonb, action_url text, actions jsonb,
+                actor jsonb, tags text[], severity text, tenant text, dedupe_key text, group_key text,
+                expires_at timestamptz, created_at timestamptz)) WITH ORDINALITY AS item (
+                recipient, topic, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, dedupe_key,
+                group_key, expires_at, created_at, place)
+            ORDER BY item.place
+            RETURNING notification.id
+        )
+        SELECT coalesce(array_agg(sent.id ORDER BY sent.id), '{}') INTO taken FROM sent;
+        INSERT INTO belfry.receipt (recipient, notification_id, seen_at, read_at, archived_at)
+        SELECT item.recipient, taken[item.place::integer], coalesce(item.seen_at, item.read_at), item.read_at, item.archived_at
+        FROM ROWS FROM (jsonb_to_recordset(import.items) AS (
+            recipient text, seen_at timestamptz, read_at timestamptz, archived_at timestamptz))
+            WITH ORDINALITY AS item (recipient, seen_at, read_at, archived_at, place)
+        WHERE item.recipient IS NOT NULL AND num_nonnulls(item.seen_at, item.read_at, item.archived_at) > 0;
+        PERFORM belfry.note(arrived.recipient, 'delivered', arrived.ids, NULL)
+        FROM (
+            SELECT n.recipient, array_agg(n.id ORDER BY n.id) AS ids FROM belfry.notification AS n
+            WHERE n.id = ANY (taken) AND n.recipient IS NOT NULL AND n.ended_at IS NULL
+            GROUP BY n.recipient ORDER BY n.recipient COLLATE "C") AS arrived;
+        INSERT INTO belfry.change (topic, tenant, verb, ids)
+        SELECT n.topic, n.tenant, 'delivered', ARRAY[n.id] FROM belfry.notification AS n
+        WHERE n.id = ANY (taken) AND n.topic IS NOT NULL AND n.ended_at IS NULL ORDER BY n.id;
+    EXCEPTION WHEN data_exception OR SQLSTATE 'BF000' THEN -- the class of ours
+        PERFORM belfry.require_items(import.items); -- says which
+        RAISE;
+    END;
+    RETURN QUERY SELECT unnest(taken);
+END
+$$;
+COMMENT ON FUNCTION belfry.import(jsonb) IS
+    'Takes over notifications from elsewhere with their times and states, all or none: at most 10000 objects with the '
+    'fields of belfry.send but deliver_at, with created_at, and for a recipient seen_at, read_at, archived_at. Silent: no stream shows '
+    'them as new; a change "delivered" lets badges follow. Returns the ids in order.';
+--- end ---
+
+--- functions/require_items.sql ---
+CREATE OR REPLACE FUNCTION belfry.require_items(items jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    item jsonb;
+    place bigint;
+    field text;
+    moment timestamptz;
+    made record;
+    message text;
+    detail text;
+    hint text;
+    named text;
+BEGIN
+    FOR item, place IN
+        SELECT each.value, each.ordinality - 1 FROM jsonb_array_elements(require_items.items) WITH ORDINALITY AS each
+    LOOP
+        FOREACH field IN ARRAY ARRAY['created_at', 'seen_at', 'read_at', 'archived_at', 'expires_at'] LOOP
+            moment := item->>field;
+            IF NOT isfinite(moment) AND field <> 'expires_at' THEN
+                PERFORM belfry.require_argument(
+                    false, field, format('It is %s.', moment), 'Give the time that it had, or leave it out.');
+            END IF;
+        END LOOP;
+        IF item->>'deliver_at' IS NOT NULL THEN
+            PERFORM belfry.require_argument(
+                false, 'deliver_at', 'What is imported has been sent.', 'Leave it out; belfry.send takes a deliver_at.');
+        END IF;
+        field := 'tags'; -- what else is of a type that it might not have
+        SELECT * INTO made FROM jsonb_to_record(item) AS given (
+            recipient text, topic text, tenant text, kind text, title text, body text, data jsonb, action_url text,
+            actions jsonb, actor jsonb, tags text[], severity text, dedupe_key text, group_key text);
+        field := NULL;
+        PERFORM belfry.require_notification(
+            made.recipient, made.topic, coalesce(made.tenant, ''), coalesce(made.kind, ''), coalesce(made.title, ''),
+            coalesce(made.body, ''), coalesce(nullif(made.data, 'null'), '{}'), made.action_url,
+            coalesce(nullif(made.actions, 'null'), '[]'), nullif(made.actor, 'null'), coalesce(made.tags, '{}'),
+            coalesce(made.severity, 'info'), made.dedupe_key, made.group_key);
+    END LOOP;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT,
+        named = COLUMN_NAME;
+    named := coalesce(nullif(named, ''), field, CASE SQLSTATE WHEN 'BF005' THEN 'recipient' END);
+    RAISE EXCEPTION USING
+        ERRCODE = SQLSTATE, COLUMN = format('[%s]', place) || coalesce('.' || named, ''),
+        MESSAGE = message, DETAIL = detail, HINT = hint;
+END
+$$;
+COMMENT ON FUNCTION belfry.require_items(jsonb) IS
+    'Internal: refuses the first item of belfry.import that is none. The error''s column says which, and its field: [3].kind.';
+--- end ---
+
+--- functions/reschedule.sql ---
+CREATE OR REPLACE FUNCTION belfry.reschedule(id bigint, deliver_at timestamptz) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    PERFORM belfry.require_argument(
+        reschedule.deliver_at IS NOT NULL, 'deliver_at', 'It is NULL.', 'Give a time; belfry.retract cancels.');
+    IF NOT isfinite(reschedule.deliver_at) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'BF006', COLUMN = 'deliver_at',
+            MESSAGE = 'deliver_at is no time',
+            DETAIL = format('deliver_at is %s.', reschedule.deliver_at),
+            HINT = 'Give a time; belfry.retract cancels.';
+    END IF;
+    UPDATE belfry.scheduled SET deliver_at = reschedule.deliver_at
+    WHERE scheduled.number = -greatest(reschedule.id, -9223372036854775807);
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION belfry.reschedule(bigint, timestamptz) IS
+    'Delivers a scheduled notification, by the negative number that send returned, at another time; at once when that is '
+    'past. Returns whether it was still scheduled. BF006 for an infinite time.';
+--- end ---
+
+--- functions/subscribe.sql ---
+CREATE OR REPLACE FUNCTION belfry.subscribe(recipient text, topic text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+#variable_conflict use_column
+DECLARE
+    taken bigint;
+BEGIN
+    PERFORM belfry.require_recipient(subscribe.recipient);
+    PERFORM belfry.require_topic(subscribe.topic);
+    IF subscribe.topic = '*' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'BF002', COLUMN = 'topic',
+            MESSAGE = 'nobody subscribes to *',
+            DETAIL = 'The topic * reaches everyone.',
+            HINT = 'Subscribe to a topic of your own, such as team:7.';
+    END IF;
+    IF subscribe.topic LIKE 'segment:%' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'BF002', COLUMN = 'topic',
+            MESSAGE = 'the subscriptions of a segment follow from traits',
+            DETAIL = format('The topic is %s.', to_json(subscribe.topic)),
+            HINT = 'Call belfry.set_traits or belfry.define_segment, or choose a topic without the prefix segment:.';
+    END IF;
+    -- Before the id is taken, so that the ids of one pair are in the order of their commits.
+    PERFORM pg_advisory_xact_lock(1111837767, hashtext(subscribe.recipient || '/' || subscribe.topic));
+    IF EXISTS (
+        SELECT FROM belfry.subscription
+        WHERE subscription.recipient = subscribe.recipient AND subscription.topic = subscribe.topic
+            AND subscription.until IS NULL
+    ) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO belfry.change (recipient, topic, verb)
+    VALUES (subscribe.recipient, subscribe.topic, 'subscribed')
+    RETURNING change.id INTO taken;
+    -- Conflicts only when a snapshot older than the lock hid an open stay; then this raises 40001, not 23505.
+    INSERT INTO belfry.subscription (recipient, topic, since)
+    VALUES (subscribe.recipient, subscribe.topic, taken)
+    ON CONFLICT (recipient, topic) WHERE until IS NULL DO NOTHING;
+    RETURN taken;
+END
+$$;
+COMMENT ON FUNCTION belfry.subscribe(text, text) IS
+    'Subscribes the recipient to the topic inside the caller''s transaction: what is published there with a higher id '
+    'reaches them, live streams at once. Returns the position of the change, or NULL when they are subscribed already. '
+    'Two callers for the same pair wait for each other; under REPEATABLE READ the second may get 40001: repeat it.';
+--- end ---
+
+--- grants.sql ---
+-- Nothing is granted that is not named here: everything is taken back first.
+REVOKE ALL ON SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_relay, belfry_monitor;
+REVOKE ALL ON ALL TABLES IN SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_relay, belfry_monitor;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_relay, belfry_monitor;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA belfry FROM PUBLIC, belfry_sender, belfry_relay, belfry_monitor;
+
+GRANT USAGE ON SCHEMA belfry TO belfry_sender, belfry_relay, belfry_monitor;
+
+-- A sender may add notifications, by function or plain INSERT, and learn their ids; it reads nothing.
+-- Neither id nor created_at can be given. The internal functions are here because send and the table's CHECK call
+-- them as the caller.
+GRANT INSERT (
+    recipient, topic, tenant, kind, title, body, data, action_url, actions, actor, tags, severity, dedupe_key,
+    group_key, expires_at
+), SELECT (id) ON belfry.notification TO belfry_sender;
+GRANT EXECUTE ON FUNCTION
+    belfry.send, belfry.send_many, belfry.publish, belfry.broadcast, belfry.subscribe, belfry.unsubscribe,
+    belfry.settle(), belfry.deposit, belfry.require_notification, belfry.require_recipient, belfry.require_topic
+TO belfry_sender;
+-- The inbox of any recipient, for the backend that knows who is asking.
+GRANT EXECUTE ON FUNCTION
+    belfry.counts, belfry.list_inbox, belfry.mark_read, belfry.mark_unread, belfry.mark_seen, belfry.archive,
+    belfry.unarchive, belfry.mark_all_read, belfry.mark_all_seen, belfry.archive_all, belfry.snooze, belfry.unsnooze,
+    belfry.set_preference, belfry.preferences
+TO belfry_sender;
+-- What a backend says of what it has sent, and of people.
+GRANT EXECUTE ON FUNCTION
+    belfry.revise, belfry.reschedule, belfry.retract, belfry.declare_kind, belfry.set_traits, belfry.define_segment(text, jsonb),
+    belfry.define_segment(text, text), belfry.drop_segment, belfry.import, belfry.unread_since, belfry.trace,
+    belfry.deliver_due, belfry.erase, belfry.export
+TO belfry_sender;
+-- Who owns a table may have it watched: these run with the caller's rights, but for enter_watch, forget_watch and
+-- note_failure, which touch nothing that a trigger of another's table uses.
+GRANT EXECUTE ON FUNCTION
+    belfry.watch, belfry.unwatch, belfry.require_watch, belfry.require_watched, belfry.require_expression,
+    belfry.require_argument, belfry.require_kind, belfry.template, belfry.watched_rows, belfry.watched_pairs, belfry.fault,
+    belfry.encoded, belfry.require_stored, belfry.enter_watch, belfry.forget_watch, belfry.note_failure
+TO belfry_sender;
+GRANT SELECT ON belfry.watched TO belfry_sender;
+
+-- A relay reads everything and writes only first contacts, what is settled, and epochs, by function.
+-- It is a member of belfry_sender too, for POST /v1/notifications.
+GRANT SELECT ON ALL TABLES IN SCHEMA belfry TO belfry_relay;
+GRANT SELECT ON SEQUENCE belfry.position TO belfry_relay;
+GRANT EXECUTE ON FUNCTION
+    belfry.contact, belfry.badges, belfry.settle(bigint, text), belfry.ensure_epoch, belfry.new_epoch,
+    belfry.last_position, belfry.forget_idempotency, belfry.prune
+TO belfry_relay;
+-- The answers of POST /v1/notifications to requests that may come again.
+GRANT INSERT (api_key, key, digest), UPDATE (answer) ON belfry.idempotency TO belfry_relay;
+
+-- A monitor sees how things stand and how much there is, and neither names nor contents.
+GRANT SELECT ON belfry.settled, belfry.epoch, belfry.setting, belfry.migration TO belfry_monitor;
+GRANT SELECT (id, created_at) ON belfry.notification TO belfry_monitor;
+GRANT SELECT (id, verb, created_at) ON belfry.change TO belfry_monitor;
+GRANT SELECT (topic, since, until) ON belfry.subscription TO belfry_monitor;
+GRANT SELECT (since, created_at) ON belfry.inbox TO belfry_monitor;
+GRANT SELECT ON belfry.kind TO belfry_monitor;
+GRANT SELECT (number, deliver_at) ON belfry.scheduled TO belfry_monitor;
+GRANT SELECT ON SEQUENCE belfry.position, belfry.scheduled_number_seq, belfry.watch_number_seq TO belfry_monitor;
+GRANT EXECUTE ON FUNCTION belfry.last_position TO belfry_monitor;
+GRANT SELECT ON belfry.status, belfry.activity TO belfry_monitor;
+--- end ---
+
+INSERT INTO belfry.migration (version, name) VALUES (10, 'reschedule_and_name_items');
+SET LOCAL ROLE NONE;
