@@ -29,12 +29,16 @@ class Trace:
     archived: bool | None
     snoozed_until: str | None
     settled: bool | None
+    relays: int
     verdict: str
 
 
 TRACE: LiteralString = """
     SELECT audience, to_json(sent_at), to_json(ended_at), to_json(expires_at), first_contact, stay_since, stay_until,
-        muted, seen, read, archived, to_json(snoozed_until), settled, verdict
+        muted, seen, read, archived, to_json(snoozed_until), settled,
+        (SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'belfry listener'),
+        verdict
     FROM belfry.trace(id => %(id)s, recipient => %(recipient)s)
 """
 

@@ -34,6 +34,16 @@ def test_trace_says_why_one_person_has_it_or_has_not(tmp_path: Path, database: s
     assert words in done.stdout.splitlines()[-1]
 
 
+def test_trace_says_whether_a_relay_is_there_to_show_it(tmp_path: Path, database: str) -> None:
+    sent = str(one(database, "SELECT belfry.send('u1', 'test', 'for u1')"))
+    done = run(tmp_path, "trace", sent, "--recipient", "u1", database_url=database)
+    assert "  relays         none: streams show nothing new\n" in done.stdout, done
+    listening = psycopg.conninfo.make_conninfo(database, application_name="belfry listener")
+    with psycopg.connect(listening):
+        done = run(tmp_path, "trace", sent, "--recipient", "u1", database_url=database)
+    assert "  relays         1\n" in done.stdout, done
+
+
 def test_trace_of_what_is_scheduled_and_of_what_is_not_there(tmp_path: Path, database: str) -> None:
     number = one(database, "SELECT belfry.send('u1', 'test', 'later', deliver_at => now() + interval '1 day')")
     scheduled = run(tmp_path, "trace", "--recipient", "u1", "--", str(number), database_url=database)

@@ -51,6 +51,7 @@ async def test_a_trace_says_why_one_has_it_and_another_has_not(api: Api):
         answer = await api.as_backend("GET", f"/v1/notifications/{sent}?recipient={recipient}")
         verdicts[recipient] = answer.json()["trace"]["verdict"]
         assert answer.json()["trace"]["audience"] == "topic t"
+        assert answer.json()["trace"]["relays"] == 1
     assert verdicts["u1"].startswith("They have it")
     assert "not subscribed" in verdicts["u2"]
     assert "trace" not in (await api.as_backend("GET", f"/v1/notifications/{sent}")).json()

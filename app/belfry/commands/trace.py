@@ -75,6 +75,7 @@ def _traced(recipient: str, traced: tracing.Trace) -> Iterator[str]:
         yield _line("archived", _said(traced.archived))
         if traced.snoozed_until:
             yield _line("snoozed until", traced.snoozed_until)
+        yield _line("relays", traced.relays or "none: streams show nothing new")
     yield _line("verdict", traced.verdict)
 
 

@@ -152,6 +152,7 @@ class Trace(msgspec.Struct):
     archived: bool | None
     snoozed_until: str | None
     settled: bool | None
+    relays: Annotated[int, Meta(description="How many are connected; without one streams show nothing new.")]
     verdict: str
 
 
