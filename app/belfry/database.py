@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from belfry import errors
 
+Connection = psycopg.AsyncConnection[Any]
 Pool = AsyncConnectionPool[Any]
+T = TypeVar("T")
 
 CONNECT_SECONDS = 5
 POOL_SECONDS = 10
 RETRY_SECONDS = 0.25
+ANEW = 2
 
 _SETTINGS: dict[str, Any] = {
     "autocommit": True,
@@ -78,6 +81,19 @@ async def _try_again(pool: Pool) -> None:
     if pool.get_stats().get("requests_waiting"):
         with suppress(PoolTimeout, PoolClosed):
             await pool.putconn(await pool.getconn(timeout=RETRY_SECONDS))
+
+
+async def transacted(pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Do the work in a transaction, and a few times anew where Postgres ends it because another is in its way."""
+    for _ in range(ANEW):
+        with suppress(psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+            return await _once(pool, work)
+    return await _once(pool, work)
+
+
+async def _once(pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async with pool.connection() as connection, connection.transaction():
+        return await work(connection)
 
 
 async def connect(url: str, *, application_name: str, pooled: bool = False) -> psycopg.AsyncConnection[Any]:

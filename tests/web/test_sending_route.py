@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -205,6 +206,41 @@ async def test_a_statement_that_fails_half_way_sends_nothing(belfry: Belfry, wri
     answer = await post(belfry, key, {"recipients": ["u1", "u2"], "kind": "test", "title": "whole"})
     assert answer.status_code == 201
     assert await client.titles(1) == ["whole"]
+
+
+WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+async def test_who_is_in_a_circle_with_another_sender_is_sent_after_them(api: Api, connect: Any):
+    other, first, second = await connect(), "first", "second"
+    send = "SELECT belfry.send('u1', 'test', dedupe_key => %s)"
+    batch = [{"recipient": "u1", "kind": "test", "dedupe_key": key} for key in (first, second)]
+    await api.key()
+    async with other.transaction():
+        await other.execute(send, (second,))
+        asked = asyncio.create_task(api.as_backend("POST", "/v1/notifications", batch))
+        async with asyncio.timeout(20):
+            while not await value(api.writer, WAITS):  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(0.01)
+        await other.execute(send, (first,))  # Postgres ends who has waited the longest
+    answer = await asked
+    assert answer.status_code == 201, answer.text
+    assert len(answer.json()["ids"]) == await value(api.writer, COUNT) == 2
+
+
+async def test_where_others_are_in_the_way_again_and_again_the_answer_is_503_and_says_so(
+    belfry: Belfry, writer: Connection, key: str
+):
+    await writer.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE EXCEPTION USING ERRCODE = '40001'; END $$"
+    )
+    await writer.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON belfry.notification FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    answer = await post(belfry, key, {"recipient": "u1", "kind": "test"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "nothing was done" in answer.json()["detail"]
 
 
 async def test_while_the_database_is_away_the_answer_is_503(belfry: Belfry, key: str):

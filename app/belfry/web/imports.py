@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta
 
-from belfry import access, managing
+from belfry import access, database, managing
 from belfry.database import Pool
 from belfry.vocabulary import Key, Kind, Name, Severity, Tenant, Time, refusals, routes_at
 
@@ -52,8 +52,8 @@ async def take_over(
     data: JSONBody[Annotated[list[Imported], Meta(min_length=1, max_length=MAX_ITEMS)]], pool: NamedDependency[Pool]
 ) -> Ids:
     """Silently: no frames, but the numbers beside the bells follow. All or none."""
-    async with pool.connection() as connection, connection.transaction():
-        return Ids(await managing.import_items(connection, msgspec.to_builtins(data)))
+    items = msgspec.to_builtins(data)
+    return Ids(await database.transacted(pool, lambda connection: managing.import_items(connection, items)))
 
 
 routes = routes_at(

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import Body, HeaderParameter, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
-from belfry import access, errors, managing, sending, tracing
+from belfry import access, database, errors, managing, sending, tracing
 from belfry.database import Pool
 from belfry.idempotency import Request as Asked
 from belfry.keys import ApiKey
@@ -104,8 +104,9 @@ async def send(
     batch = data if isinstance(data, list) else [data]
     for index, each in enumerate(batch):
         _require_one_audience(each, _prefix(data, index))
-    async with pool.connection() as connection, connection.transaction():
-        asked = Asked(api_key.name, idempotency_key, msgspec.json.encode(data, order="deterministic"))
+    asked = Asked(api_key.name, idempotency_key, msgspec.json.encode(data, order="deterministic"))
+
+    async def work(connection: database.Connection) -> Response[Sent]:
         if (before := await asked.answered(connection)) is not None:
             return Response(msgspec.convert(before, Sent), headers={"Idempotent-Replayed": "true"})
         ids: list[int] = []
@@ -113,6 +114,8 @@ async def send(
             ids += await sending.send(connection, msgspec.to_builtins(each), prefix=_prefix(data, index))
         await asked.answer(connection, {"ids": ids})
         return Response(Sent(ids))
+
+    return await database.transacted(pool, work)
 
 
 def _prefix(data: Outgoing | list[Outgoing], index: int) -> str:

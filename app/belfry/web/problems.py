@@ -15,6 +15,7 @@ from litestar.exceptions import HTTPException
 from belfry import errors, logs
 
 log = logging.getLogger(__name__)
+IN_THE_WAY = "Others changed the same at the same time, and nothing was done: try again."
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -62,6 +63,8 @@ def from_belfry(_: Request[Any, Any, Any], error: errors.BelfryError) -> Respons
 
 def from_outage(_: Request[Any, Any, Any], error: psycopg.OperationalError) -> Response[Any]:
     """The database is away; where it left in the middle, nobody knows whether what was asked has been done."""
+    if (error.sqlstate or "").startswith("40"):
+        return problem(503, HTTPStatus(503).phrase, IN_THE_WAY, {"Retry-After": "1"})
     log.warning("a request found no database: %s", type(error).__name__, extra={"action": "database_away"})
     detail = "The database cannot be reached at the moment: try again."
     return problem(503, HTTPStatus(503).phrase, detail, {"Retry-After": "1"})
