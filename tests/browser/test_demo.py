@@ -94,6 +94,15 @@ def test_the_code_beside_the_form_sends_the_same(page: Page, server: Server) -> 
     assert page.locator("#laptop > belfry-inbox [part~=action]").count() == 4
 
 
+def test_what_is_due_later_has_no_insert_since_it_is_no_row_yet(page: Page, server: Server) -> None:
+    page.get_by_role("button", name="In 10 seconds").click()
+    assert not page.locator("#code-insert").is_visible()
+    server.sql.execute((page.locator("#code-call").text_content() or "").encode())
+    assert server.value("SELECT count(*) FROM belfry.scheduled") == 1
+    page.get_by_role("button", name="Comment").click()
+    assert page.locator("#code-insert").is_visible()
+
+
 def test_language_accent_theme_and_frames_follow(page: Page) -> None:
     page.get_by_label("Language").select_option("ar")
     until(lambda: page.locator("#laptop > belfry-inbox [part=inbox]").get_attribute("dir") == "rtl")
@@ -108,4 +117,6 @@ def test_language_accent_theme_and_frames_follow(page: Page) -> None:
     page.locator("#theme").click()
     assert page.evaluate(scheme) == before  # the system's choice again
     page.locator("summary").click()
-    assert page.locator("#frames .frame.ready").count() == 2
+    ready = page.locator("#frames .frame.ready")
+    assert ready.count() == 2
+    assert ready.evaluate_all("all => Math.max(...all.map((one) => one.offsetHeight))") < 200  # a few lines each

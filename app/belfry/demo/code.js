@@ -18,6 +18,7 @@ export function show(draft, session) {
   const databaseUrl = session?.database_url ?? null;
   paint("code-call", sqlCall(draft));
   paint("code-insert", sqlInsert(draft));
+  byId("insert").hidden = draft.extra?.deliver_at !== undefined; // what is due later is no row yet
   paint("code-curl", curl(draft, { origin: location.origin, apiKey: session?.api_key ?? "" }));
   paint("code-python", python(draft, { databaseUrl }));
   paint("subscribe-sql", sqlSubscribe(draft.recipient, draft.topic));

@@ -24,7 +24,7 @@ export class Frames {
     if (id && type !== "goodbye") pre.append(make("span", "key", "id: "), `${id}\n`);
     if (type !== "message") pre.append(make("span", "key", "event: "), make("span", "name", type), "\n");
     pre.append(make("span", "key", "data: "), data);
-    entry.append(make("time", "", new Date().toLocaleTimeString()), make("span", "device", device), pre);
+    entry.append(make("time", "", new Date().toLocaleTimeString()), make("span", "from", device), pre);
     this.#log.prepend(entry);
     while (this.#log.children.length > MOST_FRAMES) this.#log.lastElementChild?.remove();
   }
