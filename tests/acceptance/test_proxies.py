@@ -63,7 +63,7 @@ PROXIES = [
     Proxy(
         "caddy",
         "Caddyfile",
-        {r"\Anotifications.example.com|^notifications.example.com": "http://:{port}"},
+        {r"^\{\$BELFRY_SITE:notifications.example.com\}": "http://:{port}"},
         ("run", "--adapter", "caddyfile", "--config", "{path}"),
     ),
     Proxy("haproxy", "haproxy.cfg", {r"bind :443 ssl.*": "bind 127.0.0.1:{port}"}, ("-db", "-f", "{path}")),
