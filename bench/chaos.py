@@ -20,7 +20,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from bench import chaos_faults, report, writers
-from bench.chaos_faults import SCENARIOS, Ground, Scenario
+from bench.chaos_faults import Failed, Ground, Scenario
+from bench.chaos_scenarios import SCENARIOS
 from bench.chaos_stage import prepared
 from bench.clients import Client, make
 from bench.oracle import Verdict, judge
@@ -32,10 +33,6 @@ WARM_SECONDS = 4.0
 AFTER_SECONDS = 5.0
 RECOVERY_SECONDS = 60.0
 FOREVER = 36_000.0
-
-
-class Failed(Exception):
-    """A scenario did not end as it must."""
 
 
 @contextlib.asynccontextmanager
@@ -88,23 +85,38 @@ async def act(ground: Ground) -> tuple[Verdict, float]:
     await settle(table, clients, 30)
     await cancel(following)
     await resume_once(clients)
-    felt = shared.counts + sum((client.notes for client in clients), Counter[str]())
+    felt = shared.counts + sum((client.notes for client in clients), Counter[str]()) + connects(ground)
     if ground.scenario.shows and not any(felt[note] for note in ground.scenario.shows):
         raise Failed(f"nothing shows that the fault was felt: {dict(felt)}")
+    if ground.scenario.forks and not all(client.notes["reloads"] for client in clients):
+        raise Failed(f"the history is another one, and not every client was told so: {dict(felt)}")
     fresh = make(RECIPIENTS, len(RECIPIENTS), ground.ports, 2, kind)
     await resume_once(fresh)
     return await asyncio.to_thread(verdict, ground, clients, fresh), seconds
 
 
-async def run(scenario: Scenario, logs: Path) -> tuple[Verdict, float]:
-    """A scenario on a server of its own."""
+def connects(ground: Ground) -> Counter[str]:
+    """How often the relays had to connect anew."""
+    told = [relay.metrics() for relay in ground.relays]
+    kinds = ("relay", "listener")
+    again = {
+        f"{kind} connects": sum(each.get(f"belfry_{kind}_connects_total", 1) - 1 for each in told) for kind in kinds
+    }
+    return Counter({name: round(count) for name, count in again.items()})
+
+
+async def run(scenario: Scenario, logs: Path) -> tuple[Verdict, str]:
+    """A scenario on a server of its own; the verdict, and what was measured."""
     async with asyncio.timeout(300), prepared(scenario, logs) as ground:
         found, seconds = await act(ground)
-    if found.lost or found.repeated or found.foreign or found.disordered or (found.resets and not scenario.forks):
+    if found.lost or found.repeated or found.foreign:
+        raise Failed(f"{found}")
+    if (found.disordered and not scenario.disorders) or (found.resets and not scenario.forks):
         raise Failed(f"{found}")
     if not found.delivered:
         raise Failed("nothing was delivered: this run shows nothing")
-    return found, seconds
+    figures = {"recovered": f"after {seconds:.2f} s", **ground.figures}
+    return found, "  ".join(f"{name} {figure}" for name, figure in figures.items())
 
 
 def told(name: str, scenario: Scenario) -> bool:
@@ -112,9 +124,9 @@ def told(name: str, scenario: Scenario) -> bool:
     logs = Path(mkdtemp(prefix=f"belfry-chaos-{name}-"))
     logs.chmod(0o755)
     try:
-        found, seconds = asyncio.run(run(scenario, logs))
+        found, figures = asyncio.run(run(scenario, logs))
         result = f"lost {found.lost}  repeated {found.repeated}  delivered {found.delivered:,}"
-        print(f"{name:12} {result}  recovered after {seconds:.2f} s   {scenario.summary}", flush=True)
+        print(f"{name:12} {result}  {figures}   {scenario.summary}", flush=True)
     except chaos_faults.Unavailable as reason:
         print(f"{name:12} not done: {reason}", flush=True)
     except Exception:  # noqa: BLE001 - told, and the next one follows

@@ -1,4 +1,4 @@
-"""Chaos' scenarios: what is struck, for how long, and how it is mended."""
+"""Chaos' faults: what is struck, for how long, and how it is mended."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from bench import sse_client
+from bench import report, sse_client
 from bench.clients import Client
+from bench.committers import Committers
 from bench.oracle import Observed
 from bench.postgres import Cluster
 from bench.relay import Relay
@@ -28,10 +29,16 @@ if TYPE_CHECKING:
 STOPPED_SECONDS = 20.0
 FROZEN_SECONDS = 30.0
 IDLE_SECONDS = 60.0
+STOPPED_SHARE = 0.9
+"""Of the usual commit rate, from the fifth second on with a relay stopped that holds the bell."""
 
 
 class Unavailable(Exception):
     """This machine lacks what the scenario needs."""
+
+
+class Failed(Exception):
+    """A scenario did not end as it must."""
 
 
 @dataclass(slots=True)
@@ -46,6 +53,7 @@ class Ground:
     network: Proxy  # before the server, for relays and writers
     replication: Proxy
     writer_port: int
+    figures: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def admin_url(self) -> str:
@@ -78,9 +86,10 @@ class Scenario:
     prepare: bool = False
     pooler: bool = False
     small_disk: bool = False
-    shows: tuple[str, ...] = ()  # notes of writers or clients, one of which must be there: the fault was felt
+    shows: tuple[str, ...] = ()  # notes of writers, clients or relays, one of which must be there: the fault was felt
     client: type[Client] = Client
-    forks: bool = False  # the database's history is another one afterwards: clients are told to reload
+    forks: bool = False  # the database's history is another one afterwards: each client is told to reload
+    disorders: bool = False  # a relay is more than a page behind, or gaps are wide: a transaction's rows may come apart
 
 
 class Forgotten(Exception):
@@ -175,13 +184,34 @@ async def relay_stopped(ground: Ground) -> None:
 
 
 async def bell_stopped(ground: Ground) -> None:
-    """Stop the relay that holds the bell, as soon as one does."""
+    """Stop the relay that holds the bell, as soon as one does; who commits feels it for less than five seconds."""
+    ground.server.slow_flush(True)  # as on a disk, where commits that ring wait for each other
+    usual = Committers(ground.writer_url)
+    normal = report.median((await usual.rates(6))[2:])
+    await usual.stop()
+    relay = await bell_holder(ground)
+    relay.signal(signal.SIGSTOP)
+    try:
+        beside = Committers(ground.writer_url)
+        rates = await beside.rates(12)
+        await beside.stop()
+    finally:
+        relay.signal(signal.SIGCONT)
+    ground.server.slow_flush(False)
+    share = report.median(rates[5:]) / normal
+    ground.figures["commits"] = f"{rates[0] / normal:.2f} of normal in the first second, {share:.2f} after 5 s"
+    if share < STOPPED_SHARE:
+        raise Failed(f"the commit rate is {share:.2f} of normal after 5 s: {normal:.0f}, then {rates}")
+
+
+async def bell_holder(ground: Ground) -> Relay:
+    """The relay that holds the bell."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for relay in ground.relays:
             if (await asyncio.to_thread(relay.metrics)).get("belfry_bell_armed") == 1.0:
-                return await stop(relay, 8.0)
-    raise Unavailable("no relay held the bell for half a minute")
+                return relay
+    raise Failed("no relay held the bell for half a minute")
 
 
 async def network_frozen(ground: Ground) -> None:
@@ -279,49 +309,3 @@ async def standbys_promoted(ground: Ground) -> None:
     await asyncio.sleep(5)
     await asyncio.to_thread(ground.server.kill)
     await lead_to(ground, ground.standbys[1])
-
-
-SCENARIOS: Mapping[str, Scenario] = {
-    "listener": Scenario("LISTEN backends terminated, five times", listener_killed),
-    "backends": Scenario("all backends terminated, three times", backends_killed),
-    "postgres": Scenario("Postgres SIGKILL, back after a second", postgres_killed),
-    "relay": Scenario("a relay SIGKILL, back after a second", relay_killed),
-    "stopped": Scenario("a relay SIGSTOP for 20 s", relay_stopped),
-    "bell": Scenario("the relay that holds the bell SIGSTOP for 8 s", bell_stopped, relays=2),
-    "network": Scenario("network to Postgres frozen for 30 s, no reset", network_frozen),
-    "disk": Scenario(
-        "disk full for 8 s",
-        disk_full,
-        small_disk=True,
-        settings={"max_wal_size": "64MB"},
-        shows=("failed 53100", "failed connection"),
-    ),
-    "connections": Scenario(
-        "max_connections exhausted for 6 s",
-        connections_exhausted,
-        settings={"max_connections": "60"},
-    ),
-    "idle": Scenario("a writer idle in its transaction for 60 s", writer_idles),
-    "prepared": Scenario("two-phase commit, late", prepared_late, wake_mode="poll", prepare=True),
-    "async": Scenario(
-        "a crash after commits with synchronous_commit = off",
-        postgres_killed,
-        settings={"synchronous_commit": "off", "wal_writer_delay": "10s"},
-        client=Reloading,
-        forks=True,
-        shows=("reloads",),
-    ),
-    "million": Scenario("a rolled back insert of a million rows", million_rolled_back, client=Dropping),
-    "pooler": Scenario("writers through PgBouncer in transaction mode", pooler_reconnects, pooler=True),
-    "failover": Scenario(
-        "a lagging standby promoted", standby_promoted, standbys=1, client=Reloading, forks=True, shows=("reloads",)
-    ),
-    "standbys": Scenario(
-        "two standbys promoted, one after the other",
-        standbys_promoted,
-        standbys=2,
-        client=Reloading,
-        forks=True,
-        shows=("reloads",),
-    ),
-}
