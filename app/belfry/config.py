@@ -215,13 +215,15 @@ class Config:
     )
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str], **flags: Any) -> Config:
+    def from_environ(cls, environ: Mapping[str, str], *, serving: bool = False, **flags: Any) -> Config:
         """Read flags, then the environment, then defaults. A flag that is None was not given.
 
-        Raises ConfigError with every fault at once. A flag is a text or already the right type.
+        Raises ConfigError with every fault at once; for `serving` a key and a database that are missing are faults.
+        A flag is a text or already the right type.
         """
         values: dict[str, Any] = {}
         faults = [f"unknown setting {name}" for name in flags.keys() - SETTINGS.keys()]
+        faulty: set[str] = set()
         for setting in SETTINGS.values():
             given, source = _given(setting, environ, flags)
             if given is None:
@@ -230,10 +232,25 @@ class Config:
                 values[setting.name] = setting.parse(given) if isinstance(given, str) else given
             except ValueError as fault:
                 faults.append(f"{source} {fault}")
+                faulty.add(setting.name)
         config = cls(**values)
-        if faults := faults + config._clashes():
-            raise errors.ConfigError("; ".join(faults))
+        faults += config._clashes()
+        lacking = config._lacking(faulty) if serving else []
+        if faults or lacking:
+            kind = errors.ConfigError if faults else type(lacking[0])
+            raise kind("; ".join([*faults, *(each.message.rstrip(".") for each in lacking)]))
         return config
+
+    def _lacking(self, faulty: set[str]) -> list[errors.ConfigError]:
+        """What a server cannot do without; what was given and is faulty is not missing."""
+        found: list[errors.ConfigError] = []
+        if self.dev:
+            return found
+        if not (self.keyed or faulty & {"secret", "public_key_file", "jwks_file"}):
+            found.append(errors.SecretMissing())
+        if self.database_url is None and "database_url" not in faulty:
+            found.append(errors.DatabaseUrlMissing())
+        return found
 
     def _clashes(self) -> list[str]:
         """What is wrong with settings that are right each by itself."""
@@ -250,9 +267,14 @@ class Config:
         """This configuration with some settings changed."""
         return dataclasses.replace(self, **changes)
 
+    @property
+    def keyed(self) -> bool:
+        """Whether there is something to check a token with."""
+        return bool(self.secret or self.public_key_file or self.jwks_file)
+
     def require_key(self) -> None:
         """Raise SecretMissing when there is nothing to check a token with."""
-        if not (self.secret or self.public_key_file or self.jwks_file):
+        if not self.keyed:
             raise errors.SecretMissing()
 
     @property
@@ -267,6 +289,17 @@ def _given(setting: Setting, environ: Mapping[str, str], flags: Mapping[str, Any
     value = environ.get(setting.variable)
     # An empty variable is how shells and container files say "not set".
     return (value if value and value.strip() else None), setting.variable
+
+
+_FOREIGN = re.compile(r"\w*?(?:SERVICE_(?:HOST|PORT)|PORT_\d+_(?:TCP|UDP))|(?:TEST|BENCH)_")
+"""Kubernetes' variables for services whose names begin with ours, and those of our tests."""
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """The variables that look like settings and are none: mistyped, most likely."""
+    named = {name for name in environ if name.startswith(PREFIX)}
+    known = {setting.variable for setting in SETTINGS.values()}
+    return sorted(name for name in named - known if not _FOREIGN.match(name.removeprefix(PREFIX)))
 
 
 SETTINGS: dict[str, Setting] = {

@@ -65,7 +65,7 @@ def create_app(config: Config | None = None, *, dev_api_key: str = "") -> Litest
     Without a configuration it reads the environment and `.env`. A host that mounts it enters its `lifespan()`
     (`docs/mounting.md`). Raises ConfigError where a setting is wrong or there is no key to check tokens with.
     """
-    config = config or Config.from_environ(environment(os.environ, Path.cwd()))
+    config = config or Config.from_environ(environment(os.environ, Path.cwd()), serving=True)
     config.require_key()
     verifier = Verifier(config)
     handlers: list[Any] = [stream.stream, health.live, health.ready]

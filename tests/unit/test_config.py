@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from belfry import errors
-from belfry.config import SETTINGS, Config
+from belfry.config import SETTINGS, Config, unknown
 from belfry.dotenv import environment, read_env_file
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
@@ -64,6 +64,31 @@ def test_all_faults_are_told_at_once() -> None:
     for name in ("BELFRY_PORT", "BELFRY_SECRET", "BELFRY_LOG_LEVEL", "--workers"):
         assert name in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_what_is_missing_to_serve_is_told_with_what_is_wrong() -> None:
+    with pytest.raises(errors.ConfigError, match=r"BELFRY_PORT.*There is no key.*There is no database") as refused:
+        Config.from_environ({"BELFRY_PORT": "x"}, serving=True)
+    assert refused.value.exit_code == 2
+    with pytest.raises(errors.SecretMissing, match=r"There is no key.*There is no database"):
+        Config.from_environ({}, serving=True)
+    with pytest.raises(errors.DatabaseUrlMissing):
+        Config.from_environ({"BELFRY_SECRET": SECRET}, serving=True)
+    Config.from_environ({"BELFRY_DEV": "1"}, serving=True)
+
+
+def test_what_is_wrong_is_not_called_missing_too() -> None:
+    with pytest.raises(errors.ConfigError) as refused:
+        Config.from_environ({"BELFRY_SECRET": "short", "BELFRY_DATABASE_URL": "mysql://a/b"}, serving=True)
+    assert "There is no" not in str(refused.value)
+
+
+def test_a_variable_that_is_mistyped_is_found_and_those_of_others_are_not() -> None:
+    given = dict.fromkeys(
+        ["BELFRY_RETENTION_DAY", "BELFRY_PORT", "HOME", "BELFRY_SERVICE_HOST", "BELFRY_PORT_8080_TCP_ADDR",
+         "BELFRY_METRICS_SERVICE_PORT_HTTP", "BELFRY_TEST_DATABASE_URL"], "1",
+    )  # fmt: skip
+    assert unknown(given) == ["BELFRY_RETENTION_DAY"]
 
 
 @pytest.mark.parametrize(

@@ -87,10 +87,10 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
             group.add_argument(setting.flag, dest=setting.name, metavar=metavar, help=text)
 
 
-def load_config(arguments: argparse.Namespace) -> Config:
+def load_config(arguments: argparse.Namespace, *, serving: bool = False) -> Config:
     """The settings by flags, environment and `.env`. Raises ConfigError."""
     flags = {name: value for name, value in vars(arguments).items() if name in SETTINGS}
-    return Config.from_environ(environment(os.environ, Path.cwd()), **flags)
+    return Config.from_environ(environment(os.environ, Path.cwd()), serving=serving, **flags)
 
 
 def load_client_config(arguments: argparse.Namespace) -> Config:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from belfry import errors, logs, migrations, workers
+from belfry import logs, migrations, workers
 from belfry.commands import common, dev
-from belfry.config import SETTINGS, Config
+from belfry.config import SETTINGS, Config, unknown
+from belfry.dotenv import environment
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = """\
   belfry serve --dev                         a Postgres, a secret and a demo page, all under .belfry/
@@ -27,12 +33,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    config = common.load_config(arguments)
-    if not config.dev:
-        config.require_key()
-        if config.database_url is None:
-            raise errors.DatabaseUrlMissing()
+    config = common.load_config(arguments, serving=True)
+    if config.public_key_file or config.jwks_file:
+        from belfry import auth  # the parent of several workers needs it for this alone
+
+        auth.Verifier(config)
     logs.configure(config.log_level, config.log_format)
+    for name in unknown(environment(os.environ, Path.cwd())):
+        log.warning("%s is no setting of Belfry's, and changes nothing", name, extra={"action": "setting_unknown"})
     sockets = workers.bind(config)
     config = config.replace(port=sockets[0].getsockname()[1])
     try:
