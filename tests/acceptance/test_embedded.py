@@ -405,8 +405,27 @@ def test_what_root_has_left_is_one_line_for_the_user_who_comes_later(directory: 
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
-    assert "belongs to another user: remove .belfry, or make it yours with `sudo chown -R" in done.stderr
+    assert (
+        "belongs to another user: remove it all with `sudo rm -r .belfry`, or make it yours with `sudo chown -R"
+        in done.stderr
+    )
     assert (".belfry/secret" in done.stderr) == (whose == "a file")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs somebody who may not write there")
+def test_a_directory_that_may_not_be_written_to_is_one_line(directory: Path) -> None:
+    done = subprocess.run(
+        [interpreter_for("nobody"), "-m", "belfry", "serve", "--dev", "--port", "0"],
+        user="nobody",
+        cwd=directory.parent,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert f"may not write to {directory.parent}: start in a directory of your own" in done.stderr
 
 
 def test_a_path_too_long_for_a_socket_gets_one_elsewhere_that_does_not_stay(directory: Path) -> None:

@@ -29,7 +29,7 @@ TOLD = ("url", "address")
 async def prepared(config: Config, address: str) -> AsyncGenerator[tuple[Config, str]]:
     """Everything that serving needs, made where it is missing: the configuration with it, and the API key."""
     directory = common.DEV_DIRECTORY
-    directory.mkdir(mode=0o700, exist_ok=True)
+    _make(directory)
     _require_ours(directory)
     if config.secret is None:
         config = config.replace(secret=kept(directory / "secret", "a secret", lambda: secrets.token_hex(32)))
@@ -91,12 +91,21 @@ def _write(path: Path, value: str) -> None:
     aside.replace(path)
 
 
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except PermissionError as error:
+        raise errors.EmbeddedFailed(
+            f"This user may not write to {Path.cwd()}: start in a directory of your own, {directory} is made in it."
+        ) from error
+
+
 def _require_ours(directory: Path) -> None:
     """Refuse what another user has left, as `sudo make run` does: the first file that is read would be a fault."""
     for path in (directory, *(directory.iterdir() if os.access(directory, os.R_OK) else ())):
         if not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
             raise errors.EmbeddedFailed(
-                f"{path} belongs to another user: remove {directory}, or make it yours with "
+                f"{path} belongs to another user: remove it all with `sudo rm -r {directory}`, or make it yours with "
                 f"`sudo chown -R $(id -u):$(id -g) {directory}`."
             )
 
