@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import urllib.error
 import urllib.request
@@ -39,7 +40,8 @@ def test_the_schema_goes_up_and_down_and_tells_where_it_is(tmp_path: Path, empty
     assert migrate("up").startswith("applied 0001_core")
     assert migrate("up") == ""
     assert "applied" in migrate("status")
-    assert migrate("sql").strip() == ""
+    done = run(tmp_path, "migrate", "sql", database_url=empty_database)
+    assert (done.stdout, done.stderr) == ("", "belfry: nothing to do: the schema is up to date\n")
     assert "reverted 0001_core" in migrate("down", "--steps", "100")
     assert "pending" in migrate("status")
 
@@ -88,6 +90,33 @@ def post(address: str, key: str) -> int:
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+@pytest.mark.parametrize(
+    ("role", "words", "needed"),
+    [
+        ("belfry_sender", ["key", "create", "billing"], "belfry_owner"),
+        ("belfry_relay", ["key", "revoke", "billing"], "belfry_owner"),
+        ("belfry_sender", ["key", "list"], "belfry_relay"),
+        ("belfry_sender", ["trace", "1"], "belfry_relay"),
+        ("belfry_monitor", ["prune", "--older-than", "1d"], "belfry_relay"),
+        ("belfry_sender", ["prune", "--older-than", "1d", "--dry-run"], "belfry_monitor"),
+        ("belfry_monitor", ["send", "u1", "a.b"], "belfry_sender"),
+        ("belfry_monitor", ["export", "u1"], "belfry_sender"),
+        ("belfry_monitor", ["erase", "u1", "--yes"], "belfry_sender"),
+    ],
+)
+def test_who_lacks_a_right_is_told_the_role_that_has_it(
+    tmp_path: Path, database: str, role: str, words: list[str], needed: str
+) -> None:
+    name = f"{role}_cli_{os.getpid()}"
+    sql(database, f"CREATE ROLE {name} LOGIN PASSWORD 'secret' IN ROLE {role}")
+    try:
+        login = without_host(database, user=name, password="secret")
+        line = refused(run(tmp_path, *words, database_url=login))
+    finally:
+        sql(database, f"DROP ROLE {name}")
+    assert line == f"belfry: The database role lacks a right: this command needs {needed}.\n"
 
 
 def test_a_key_is_shown_once_works_and_can_be_revoked(tmp_path: Path, database: str) -> None:

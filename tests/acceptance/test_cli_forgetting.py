@@ -77,7 +77,7 @@ def test_erase_with_yes_forgets_one_and_nobody_else(tmp_path: Path, database: st
     assert (done.returncode, "'u1' erased" in done.stdout) == (0, True), done
     assert one(database, "SELECT array_agg(recipient) FROM belfry.notification") == ["u2"]
     again = run(tmp_path, "erase", "u1", "--yes", database_url=database)
-    assert (again.returncode, again.stdout) == (0, "nothing of 'u1' was stored\n"), again
+    assert (again.returncode, again.stdout) == (0, "nothing was stored about 'u1'\n"), again
 
 
 def test_erase_does_nothing_where_nobody_can_be_asked(tmp_path: Path, database: str) -> None:
@@ -115,7 +115,7 @@ def test_erase_asks_for_the_name(tmp_path: Path, database: str, answer: str, cod
         os.close(ours)
         os.close(theirs)
     assert (asked.returncode, one(database, KEPT)) == (code, left), told
-    assert "Repeat the name" in told
+    assert "Type the name again" in told
     assert code == 0 or "nothing is erased" in told
 
 

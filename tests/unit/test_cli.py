@@ -113,7 +113,10 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (["send", "u1", "a.b", "--severity", "loud"], "loud"),
         (["tail", "--cursor", "0"], "--recipient"),
         (["tail", "--recipient", "u1", "--secret", SECRET, "--url", "ftp://x"], "ftp://x"),
+        (["tail", "--topic", "a/b"], "'a/b'"),
         (["key", "create"], "NAME"),
+        (["key", "create", ""], "''"),
+        (["key", "create", "x" * 256], "255"),
         (["key", "create", "x", "--scopes", "send,fly", "--database-url", "postgresql://h/d"], "fly"),
     ],
 )

@@ -45,7 +45,7 @@ def add_actions(
     for name, text in actions.items():
         own = [line for line in examples.splitlines() if line.strip().startswith(f"{parser.prog} {name}")]
         parsers[name] = group.add_parser(
-            name, help=text, description=sentence(text), epilog="\n".join(["example:", *own])
+            name, help=text, description=sentence(text), epilog="\n".join(["examples:", *own])
         )
     return parsers
 
@@ -83,7 +83,7 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
         if isinstance(setting.default, bool):
             group.add_argument(setting.flag, dest=setting.name, action="store_true", default=None, help=text)
         else:
-            metavar = setting.name.rpartition("_")[2].upper()
+            metavar = setting.name.partition("_per_")[0].rpartition("_")[2].upper()
             group.add_argument(setting.flag, dest=setting.name, metavar=metavar, help=text)
 
 
@@ -125,8 +125,13 @@ def _left_by_dev(name: str) -> str | None:
 
 
 @asynccontextmanager
-async def connected(url: str | None, *, pooled: bool = False) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
-    """A connection for one command. What the database then refuses is raised as a BelfryError."""
+async def connected(
+    url: str | None, *, pooled: bool = False, role: str | None = None
+) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
+    """A connection for one command. What the database then refuses is raised as a BelfryError.
+
+    `role` is what the command needs: who lacks it is told so.
+    """
     if url is None:
         raise errors.DatabaseUrlMissing(NO_DATABASE)
     connection = await _connect(url, pooled=pooled)
@@ -134,7 +139,7 @@ async def connected(url: str | None, *, pooled: bool = False) -> AsyncGenerator[
         async with connection:
             yield connection
     except psycopg.Error as error:
-        raise explained(error) from error
+        raise explained(error, role) from error
 
 
 async def _connect(url: str, *, pooled: bool) -> psycopg.AsyncConnection[Any]:
@@ -148,11 +153,11 @@ async def _connect(url: str, *, pooled: bool) -> psycopg.AsyncConnection[Any]:
         ) from error
 
 
-def explained(error: psycopg.Error) -> errors.BelfryError:
+def explained(error: psycopg.Error, role: str | None = None) -> errors.BelfryError:
     """What a refusal of the database means to who typed the command."""
     match error:
         case psycopg.errors.InsufficientPrivilege():
-            return errors.NotPermitted()
+            return errors.NotPermitted(role and f"The database role lacks a right: this command needs {role}.")
         case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedFunction() | psycopg.errors.InvalidSchemaName():
             return errors.SchemaMissing()
         case psycopg.errors.ReadOnlySqlTransaction():
@@ -173,5 +178,5 @@ def duration(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw]?)", text.strip())
     seconds = float(match.group(1)) * _UNITS[match.group(2)] if match else 0.0
     if not 1 <= seconds <= 100 * 365 * 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 90s, 15m, 1h or 7d")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 90s, 15m, 1h or 7d")
     return seconds

@@ -1,4 +1,4 @@
-"""`belfry export`: a person is handed what is stored of them."""
+"""`belfry export`: a person is handed what is stored about them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXAMPLES = """\
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipient", metavar="RECIPIENT", help="whose data")
+    parser.add_argument("recipient", metavar="RECIPIENT", help="whose data to print: your user's id")
     common.add_settings(parser, ["database_url"])
 
 
@@ -24,8 +24,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _export(url: str | None, recipient: str) -> str:
-    async with common.connected(url, pooled=True) as connection:
+    async with common.connected(url, pooled=True, role="belfry_sender") as connection:
         return await managing.export(connection, recipient)
 
 
-COMMAND = common.Command("export", "print all that is stored of a recipient, as JSON", EXAMPLES, _arguments, _run)
+COMMAND = common.Command(
+    "export", "print everything that is stored about a recipient, as JSON", EXAMPLES, _arguments, _run
+)

@@ -17,6 +17,7 @@ EXAMPLES = """\
   belfry key list
   belfry key revoke billing       the key is refused from now on"""
 
+MAX_NAME_CHARACTERS = 255
 
 _ACTIONS = {
     "create": "print a new key",
@@ -27,7 +28,7 @@ _ACTIONS = {
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     actions = common.add_actions(parser, _ACTIONS, EXAMPLES)
-    actions["create"].add_argument("name", metavar="NAME", help="what will use it")
+    actions["create"].add_argument("name", metavar="NAME", type=_name, help="what will use it")
     actions["create"].add_argument(
         "--scope",
         "--scopes",
@@ -47,7 +48,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _act(arguments: argparse.Namespace) -> int:
-    async with common.connected(common.load_client_config(arguments).listen_url) as connection:
+    role = "belfry_relay" if arguments.action == "list" else "belfry_owner"
+    async with common.connected(common.load_client_config(arguments).listen_url, role=role) as connection:
         match arguments.action:
             case "create":
                 common.say(await keys.create(connection, arguments.name, arguments.scopes))
@@ -63,6 +65,14 @@ async def _list(connection: psycopg.AsyncConnection[Any]) -> None:
     for key in await keys.listing(connection):
         state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "in use"
         common.say(f"{key.name:<24} {','.join(key.scopes):<12} {key.created_at:%Y-%m-%d}  {state}")
+
+
+def _name(text: str) -> str:
+    if not 1 <= len(text) <= MAX_NAME_CHARACTERS or not text.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a name of 1 to {MAX_NAME_CHARACTERS} printable characters"
+        )
+    return text
 
 
 def _scopes(text: str) -> list[str]:

@@ -10,10 +10,12 @@ from belfry.commands import common
 
 EXAMPLES = """\
   belfry migrate status              what is applied, and what is not
-  belfry migrate up                  apply what is missing; twenty at once are safe
+  belfry migrate up                  apply what is missing; safe to start on twenty hosts at once
   belfry migrate down                revert the newest, WITH THE DATA that only it holds
   belfry migrate sql > belfry.sql    what `up` would run, for `psql -f belfry.sql`
   belfry migrate carry mute_kinds    (in Belfry's own source) sql/functions/ into a new migration"""
+
+NOTHING_MISSING = "nothing to do: the schema is up to date"
 
 _ACTIONS = {
     "up": "apply what is missing",
@@ -34,7 +36,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _steps(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of migrations")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of migrations: 1 or more")
     return int(text)
 
 
@@ -52,7 +54,7 @@ async def _act(arguments: argparse.Namespace) -> None:
         match arguments.action:
             case "up":
                 done = await migrations.up(connection)
-                _report("applied", done, "nothing to do: the schema is up to date")
+                _report("applied", done, NOTHING_MISSING)
             case "down":
                 _report("reverted", await migrations.down(connection, arguments.steps), "nothing to do")
             case "status":
@@ -60,7 +62,14 @@ async def _act(arguments: argparse.Namespace) -> None:
                     when = f"  {each.applied_at:%Y-%m-%d %H:%M} UTC" if each.applied_at else ""
                     common.say(f"{each.label:<24} {each.state}{when}")
             case _:
-                common.say((await migrations.sql(connection)).rstrip("\n"))
+                _print(await migrations.sql(connection))
+
+
+def _print(script: str) -> None:
+    if script.strip():
+        common.say(script.rstrip("\n"))
+    else:
+        common.note(NOTHING_MISSING)
 
 
 def _report(verb: str, done: list[migrations.Migration], otherwise: str) -> None:

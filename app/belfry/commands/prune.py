@@ -20,7 +20,7 @@ TELL_SECONDS = 5.0
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--older-than", metavar="TIME", type=common.duration, help="such as 12h, 90d or 26w")
-    parser.add_argument("--dry-run", action="store_true", help="remove nothing, and say how much it would be")
+    parser.add_argument("--dry-run", action="store_true", help="remove nothing, and say how much would go")
     common.add_settings(parser, ["database_url", "direct_url", "retention_days"])
 
 
@@ -36,7 +36,8 @@ async def _prune(arguments: argparse.Namespace) -> int:
         age = timedelta(days=config.retention_days)
     else:
         raise errors.UsageError("how old? give --older-than 90d, or set BELFRY_RETENTION_DAYS")
-    async with common.connected(config.listen_url) as connection:
+    role = "belfry_monitor" if arguments.dry_run else "belfry_relay"
+    async with common.connected(config.listen_url, role=role) as connection:
         if arguments.dry_run:
             common.say(f"{await pruning.prunable(connection, age):,} notifications would be removed")
         else:

@@ -23,13 +23,13 @@ _PLAIN = {
     "body": "the text below it",
     "action_url": "where a click leads",
     "tenant": "a label to filter by",
-    "dedupe_key": "sent once: a second send with this key gives the first id",
-    "group_key": "what belongs together",
+    "dedupe_key": "sent once: a second send with this key returns the first id",
+    "group_key": "the newest with this key stands for all of them",
 }
 _JSON = {
     "data": ("{…}", "anything of yours, as a JSON object"),
-    "actor": ("{…}", "who did it: id, name, avatar_url"),
-    "actions": ("[…]", "buttons: name, label, url, style"),
+    "actor": ("{…}", "who did it: a JSON object of id, name, avatar_url"),
+    "actions": ("[…]", "buttons: a JSON array of objects with name, label, url, style"),
 }
 
 
@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _send(url: str | None, fields: dict[str, Any]) -> list[int]:
-    async with common.connected(url, pooled=True) as connection:
+    async with common.connected(url, pooled=True, role="belfry_sender") as connection:
         return await sending.send(connection, fields)
 
 
@@ -95,7 +95,7 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"this is no JSON: {text[:60]}") from None
+        raise argparse.ArgumentTypeError(f"this is not JSON: {text[:60]}") from None
 
 
 COMMAND = common.Command("send", "send one notification", EXAMPLES, _arguments, _run)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from belfry import errors
+from belfry import auth, errors
 from belfry.commands import common, tail_stream, tail_table
 
 EXAMPLES = """\
@@ -28,11 +28,17 @@ MAX_CHARACTERS = 160
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipient", metavar="NAME", help="the stream of this recipient, from the relay")
-    parser.add_argument("--topic", metavar="NAME", help="only what was published to this topic")
+    parser.add_argument("--topic", metavar="NAME", type=_topic, help="only what was published to this topic")
     parser.add_argument("--cursor", metavar="ID", help="with --recipient: begin after this cursor; 0 for all retained")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--url", metavar="URL", help="with --recipient: the relay's address, http://127.0.0.1:8080")
     common.add_settings(parser, ["database_url", "secret", "host", "port"])
+
+
+def _topic(text: str) -> str:
+    if not auth.valid_name(text):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a topic: 1 to 255 characters without `/`")
+    return text
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ _PLAIN = (
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", type=_number, help="the id that sending has returned")
+    parser.add_argument("id", metavar="ID", type=_number, help="the id that sending returned")
     parser.add_argument("--recipient", metavar="NAME", help="whom it should have reached")
     common.add_settings(parser, ["database_url"])
 
@@ -40,7 +40,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _trace(arguments: argparse.Namespace) -> int:
-    async with common.connected(common.load_client_config(arguments).database_url) as connection:
+    async with common.connected(common.load_client_config(arguments).database_url, role="belfry_relay") as connection:
         content = await tracing.content(connection, arguments.id)
         if content:
             for line in _content(content, await tracing.reach(connection, arguments.id)):
@@ -50,7 +50,7 @@ async def _trace(arguments: argparse.Namespace) -> int:
             for line in _traced(arguments.recipient, traced):
                 common.say(line)
         elif content is None:
-            raise errors.NotFound(f"there is no notification {arguments.id}: --recipient NAME tells more")
+            raise errors.NotFound(f"there is no notification {arguments.id}: add --recipient NAME to see why")
     return 0 if content else 1
 
 
@@ -91,9 +91,9 @@ def _number(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no id, which is a whole number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not an id, which is a whole number") from None
     if not -(2**63) < number < 2**63:
-        raise argparse.ArgumentTypeError(f"{text!r} is no id: it is too large")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an id: it is too large")
     return number
 
 
