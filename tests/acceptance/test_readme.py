@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from belfry import migrations
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -116,6 +120,17 @@ async def test_the_sql_of_the_first_five_minutes_sends_what_it_says(connect: Any
     await connection.execute(block("sql").encode())
     cursor = await connection.execute("SELECT kind FROM belfry.notification ORDER BY id")
     assert [kind for (kind,) in await cursor.fetchall()] == ["order.shipped", "deploy.finished", "invoice.paid"]
+
+
+@pytest.mark.skipif(shutil.which("psql") is None, reason="needs psql")
+async def test_psql_alone_installs_the_whole_schema_as_its_readme_says(empty_database: str, connect: Any):
+    page = (ROOT / "sql/README.md").read_text(encoding="utf-8")
+    found = re.search(r"^## Install\n\n```sh\n(.*?)^# or$", page, re.DOTALL | re.MULTILINE)
+    assert found
+    environment = {**os.environ, "DATABASE_URL": empty_database}
+    script = ["sh", "-euc", found[1]]
+    await asyncio.to_thread(subprocess.run, script, cwd=ROOT, env=environment, check=True, timeout=60)
+    await migrations.check(await connect())
 
 
 def test_ci_runs_the_readmes_test_command():
