@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -103,6 +104,28 @@ def test_development_mode_with_a_database_installs_the_schema_itself(tmp_path: P
 @pytest.mark.timeout(120)
 def test_development_mode_brings_its_own_postgres(project: Path) -> None:
     walk_through(project)
+
+
+def test_a_signal_while_the_server_is_loaded_stops_it_when_it_is_ready(tmp_path: Path, database: str) -> None:
+    script = """
+import os, signal, sys
+from belfry import __main__ as cli
+class Loading:
+    def find_spec(name, path, target=None):
+        if name == "belfry.server":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Loading)
+sys.exit(cli.main(["serve", "--port", "0"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment(database_url=database, secret=SECRET),
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_signal_while_development_mode_starts_leaves_nothing_running(project: Path) -> None:

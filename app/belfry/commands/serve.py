@@ -52,13 +52,18 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 class _Serving:
-    """One run of the server. A signal ends the preparation at once; once it serves, a signal means to drain."""
+    """One run of the server. A signal ends the preparation at once; once it serves, a signal means to drain.
+
+    Between the two lies the time in which the server is loaded and does not listen for signals yet: what comes then is
+    kept, and stops the server when it is ready.
+    """
 
     def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
         self._config = config
         self._sockets = sockets
         self._address = common.http_address(config.host, config.port)
         self._preparing = True
+        self._kept: int | None = None
 
     async def run(self) -> None:
         """Prepare, serve until told to stop, clean up."""
@@ -78,15 +83,23 @@ class _Serving:
         async with common.connected(config.listen_url) as connection:
             await migrations.check(connection)
         self._preparing = False
-        await workers.serve(config, self._sockets, on_ready=lambda: common.say("\n".join(greeting)), **more)
+        await workers.serve(config, self._sockets, on_ready=lambda: self._greet(greeting), **more)
+
+    def _greet(self, lines: list[str]) -> None:
+        if self._kept is None:
+            common.say("\n".join(lines))
+        else:
+            signal.raise_signal(self._kept)
 
     def _stop(
         self, loop: asyncio.AbstractEventLoop, cancel: Callable[[], object]
     ) -> Callable[[int, FrameType | None], None]:
-        def stop(_number: int, _frame: FrameType | None) -> None:
+        def stop(number: int, _frame: FrameType | None) -> None:
             if self._preparing:
                 self._preparing = False
                 loop.call_soon_threadsafe(cancel)
+            else:
+                self._kept = number
 
         return stop
 
