@@ -329,3 +329,14 @@ def test_a_name_with_several_addresses_gets_one_port_on_all(monkeypatch: pytest.
     finally:
         for each in sockets:
             each.close()
+
+
+def test_a_port_that_is_given_wins_over_a_development_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".belfry").mkdir()
+    (tmp_path / ".belfry" / "address").write_text("http://127.0.0.1:1\n")
+    assert run("tail", "--recipient", "u1", "--secret", SECRET, "--port", "2") == 1
+    assert "http://127.0.0.1:2:" in capsys.readouterr().err
+    assert run("tail", "--recipient", "u1", "--secret", SECRET) == 1
+    assert "http://127.0.0.1:1:" in capsys.readouterr().err

@@ -103,10 +103,14 @@ def load_client_config(arguments: argparse.Namespace) -> Config:
     return config
 
 
-def relay_address(config: Config, given: str | None) -> str:
-    """Where the relay answers: what was given, where `serve --dev` listens, or what the settings say."""
+def relay_address(config: Config, given: str | None, *, told: bool) -> str:
+    """Where the relay answers: what was given, where `serve --dev` listens, or what the settings say.
+
+    `told` is whether flags name the host or the port, which then win over `serve --dev`.
+    """
     host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
-    return (given or _left_by_dev("address") or http_address(host, config.port)).rstrip("/")
+    left = None if told else _left_by_dev("address")
+    return (given or left or http_address(host, config.port)).rstrip("/")
 
 
 def http_address(host: str, port: int) -> str:

@@ -50,7 +50,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 raise errors.UsageError("--cursor and --url belong to a stream: give --recipient too")
             asyncio.run(tail_table.follow(config, arguments.topic, show))
         else:
-            address = common.relay_address(config, arguments.url)
+            told = arguments.host is not None or arguments.port is not None
+            address = common.relay_address(config, arguments.url, told=told)
             show = show if arguments.topic is None else _only(arguments.topic, show)
             tail_stream.follow(config, address, arguments.recipient, arguments.topic, arguments.cursor, show)
     except KeyboardInterrupt:
