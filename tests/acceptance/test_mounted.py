@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import psycopg
@@ -104,7 +105,8 @@ async def test_the_host_goes_on_and_belfry_stands_below_its_path(host: Host, con
     entry = host.get("/belfry/widget.js").text
     (path,) = re.findall(r'"\./(widget/[^"]+)"', entry)
     assert "customElements" in host.get(f"/belfry/{path}").text
-    paths = host.get("/belfry/schema/openapi.json").json()
+    (reference,) = re.findall(r'href="([^"]+)"', host.get("/belfry/schema").text)
+    paths = host.get(urljoin("/belfry/schema", reference)).json()
     assert "/v1/stream" in paths["paths"]
     assert host.get("/belfry/nowhere").json()["status"] == 404
     assert "belfry_streams 1.0" in host.get("/belfry/metrics").text

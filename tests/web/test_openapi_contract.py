@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -81,6 +82,8 @@ async def test_its_pages_need_nothing_from_elsewhere(api: Api):
         assert answer.headers["content-type"].startswith("text/html")
         assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", answer.text)
         assert "<script" not in answer.text
+        (reference,) = re.findall(r'href="([^"]+)"', answer.text)
+        assert urljoin(path, reference) == "/schema/openapi.json"
     for elsewhere in ("swagger", "redoc", "elements", "rapidoc"):
         assert (await api.http.get(f"/schema/{elsewhere}")).status_code == 404
 

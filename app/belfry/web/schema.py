@@ -115,15 +115,17 @@ class PlainPage(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The page."""
-        return "\n".join(_page(openapi_schema)).encode()
+        beside = "" if request.scope["raw_path"].endswith(b"/") else "schema/"
+        return "\n".join(_page(openapi_schema, f"{beside}openapi.json")).encode()
 
 
-def _page(schema: dict[str, Any]) -> Iterator[str]:
+def _page(schema: dict[str, Any], reference: str) -> Iterator[str]:
+    """The page; `reference` leads from it to the document, wherever a host has mounted us."""
     title = escape(f"{schema['info']['title']} {schema['info']['version']}")
     yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
     yield "<style>body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font-family: system-ui }</style>"
     yield f"<h1>{title}</h1><p>{escape(schema['info'].get('description', ''))}</p>"
-    yield '<p>The whole document: <a href="/schema/openapi.json">openapi.json</a>.</p>'
+    yield f'<p>The whole document: <a href="{reference}">openapi.json</a>.</p>'
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             yield from _operation(method, path, operation)
