@@ -41,11 +41,13 @@ class Listener:
                 async with self._pool.connection(timeout=2 * self._ping_seconds) as connection:
                     await self._listen(connection)
             except (psycopg.Error, TimeoutError) as error:
-                self.alive_at = float("-inf")
                 log.warning(
                     "the LISTEN connection is gone: %s", type(error).__name__, extra={"action": "listener_lost"}
                 )
-                await asyncio.sleep(self._backoff.next_seconds())
+            except Exception:
+                log.exception("listening begins anew after a fault of our own", extra={"action": "listener_failed"})
+            self.alive_at = float("-inf")
+            await asyncio.sleep(self._backoff.next_seconds())
 
     async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
         await connection.execute("LISTEN belfry")

@@ -179,7 +179,7 @@ class Workers:
         backoff = Backoff(FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS)
         while not self._stopping.is_set():
             began = time.monotonic()
-            code = await self._one(slot)
+            code = await self._one_or_none(slot)
             if self._stopping.is_set():
                 return
             if not self._announced:
@@ -196,6 +196,13 @@ class Workers:
             )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def _one_or_none(self, slot: int) -> int | str:
+        """The same, where the system may have no room for one now: the others go on."""
+        try:
+            return await self._one(slot)
+        except OSError as error:
+            return error.strerror or type(error).__name__
 
     async def _one(self, slot: int) -> int:
         """Start a worker and wait for its end; its exit code."""
