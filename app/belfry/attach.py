@@ -39,13 +39,15 @@ def resolve(requested: str | None, seen: Cursor, *, pruned: int, last_value: int
     return Start(client)
 
 
-def knows(requested: str | None, unread: Sequence[Range]) -> bool:
-    """Whether a client has seen ids of ranges that this relay has not read yet."""
+def knows(requested: str | None, unread: Sequence[Range], *, epoch: str, last_value: int) -> bool:
+    """Whether a client has seen ids of ranges that this relay has not read yet; not one that gets a reset anyway."""
     if requested is None or not unread:
         return False
     try:
         client = parse(requested)
     except MalformedCursor:
+        return False
+    if client.epoch != epoch or client.head > last_value:
         return False
     return bool(subtract(clip(unread, 1, client.head), client.gaps))
 

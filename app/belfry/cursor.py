@@ -47,8 +47,13 @@ class Cursor:
 
 def contains(ranges: Sequence[Range], position: int) -> bool:
     """Whether one of the ascending ranges holds that id."""
-    index = bisect_right(ranges, (position, MAX_POSITION)) - 1
-    return index >= 0 and ranges[index][1] >= position
+    return overlaps(ranges, (position, position))
+
+
+def overlaps(ranges: Sequence[Range], other: Range) -> bool:
+    """Whether one of the ascending ranges has an id in common with the other."""
+    index = bisect_right(ranges, (other[1], MAX_POSITION)) - 1
+    return index >= 0 and ranges[index][1] >= other[0]
 
 
 def clip(ranges: Iterable[Range], low: int, high: int) -> tuple[Range, ...]:

@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
 
-from belfry.cursor import Cursor, Range, clip, replayable
+from belfry.cursor import Cursor, Range, overlaps, replayable
 from belfry.model import Row
 from belfry.tracker import Tracker
 
@@ -61,7 +61,7 @@ class Recent:
         """Drop gaps of the base that are neither open nor filled by a row of the buffer: they are dead."""
         base = self._base.gaps
         if len(base) > MAX_BASE_GAPS:
-            alive = [gap for gap in base if self._between(gap) or clip(open_gaps, *gap)]
+            alive = [gap for gap in base if self._between(gap) or overlaps(open_gaps, gap)]
             self._base = Tracker(self._base.head, alive)
 
     def _follow(self, change: Row, about: int) -> None:

@@ -78,6 +78,7 @@ class Relay:
         self._newest: Row | None = None
         self._waiting: dict[Stream, str | None] = {}  # who is to be let in, and the cursor that their client brought
         self._pace = Pace()
+        self._draining = False
         self._probe_everything = False
         self._woken = asyncio.Event()
         self.greeter = Greeter(api_pool, self._woken.set)
@@ -118,6 +119,9 @@ class Relay:
 
     def attach(self, stream: Stream, requested: str | None) -> None:
         """Let a stream in after the next poll that begins from now; until then it only waits."""
+        if self._draining:
+            self.hub.end(stream, "drain")
+            return
         self._waiting[stream] = requested
         self._woken.set()
 
@@ -126,6 +130,14 @@ class Relay:
         self._waiting.pop(stream, None)
         stream.gone()
         self.hub.remove(stream)
+
+    async def drain(self, grace_seconds: float) -> None:
+        """End all streams gently, those too that wait to be let in, and whoever comes from now on."""
+        self._draining = True
+        waiting, self._waiting = self._waiting, {}
+        for stream in waiting:
+            self.hub.end(stream, "drain", grace_seconds=grace_seconds)
+        await self.hub.drain(grace_seconds)
 
     async def run(self) -> None:
         """Relay until cancelled; a lost connection is replaced, and nothing seen is forgotten."""
@@ -298,13 +310,15 @@ class Relay:
         read = [(probe.lo, to) for probe, to in zip(plan.probes, snapshot.found.covered, strict=True)]
         unread = subtract(self.tracker.gaps, [span for span in read if span[0] <= span[1]])
         seen = self.tracker.cursor(self.epoch)
-        self._recent.tidy(seen.gaps)
+        state, now = snapshot.state, self._now()
         for stream, requested in arrivals.items():
             if self._waiting.pop(stream, self) is self:
                 continue  # the client has left
             if EVERYONE not in snapshot.members[stream.recipient].stays:
                 self._waiting[stream] = requested
-            elif attach.knows(requested, unread):
+            elif stream.ends_at <= now:
+                self.hub.end(stream, stream.ends_because)
+            elif attach.knows(requested, unread, epoch=state.epoch, last_value=state.last_value):
                 self._waiting[stream] = requested
                 self._probe_everything = True
                 self._woken.set()
@@ -327,8 +341,9 @@ class Relay:
         """Once a second: what is settled, the wake mode, the epoch, heartbeats."""
         self._ticked_at = self._now()
         self.hub.beat(self._ticked_at, sse.id_line(self.tracker.text(self.epoch)))
+        self._recent.tidy(self.tracker.gaps)
         state = await self._owners.excuse(connection, self.tracker)
-        if state.epoch != self.epoch:
+        if state.epoch != self.epoch or state.last_value < self.tracker.head:
             await self._begin(connection)
             return
         if state.through < self.tracker.through:

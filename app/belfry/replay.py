@@ -63,7 +63,7 @@ class Replay:
             return
         late = _learned_late(stream, start.client)
         found = None if late or start.everything else recent.rows(start.client, seen)
-        if found is not None:
+        if found is not None and not _expiring(found):
             frames = self._frames(stream, found, start.client, seen)
             if sum(map(len, frames)) <= AT_ONCE_BYTES:
                 self.counts["recent"] += 1
@@ -193,12 +193,11 @@ class Replay:
     # --- frames ----------------------------------------------------------------------------------------------
 
     def _frames(self, stream: Stream, found: Iterable[Row], client: Cursor, seen: Cursor) -> list[bytes]:
-        """The stream's own of the rows, each after the client's cursor of that moment; what has expired is left out."""
-        now = time.time()
+        """The stream's own of the rows, each after the client's cursor of that moment."""
         return [
             sse.id_line(str(after_replayed(client, seen, row.id))) + row.payload
             for row in found
-            if row.payload is not None and stream.wants(row) and (row.expires_at is None or row.expires_at > now)
+            if row.payload is not None and stream.wants(row)
         ]
 
     def _reset(self, start: attach.Start, seen: Cursor) -> bytes:
@@ -234,6 +233,12 @@ def _learned_late(stream: Stream, client: Cursor) -> bool:
         or attach.turned_late(stream.choices, client)
         or attach.turned_late(stream.kinds, client)
     )
+
+
+def _expiring(found: Iterable[Row]) -> bool:
+    """Whether one of them seems to have expired: by this clock, so that only the database knows."""
+    now = time.time()
+    return any(row.payload is not None and row.expires_at is not None and row.expires_at <= now for row in found)
 
 
 def _lowest_unseen(client: Cursor) -> int:

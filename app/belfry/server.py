@@ -168,7 +168,7 @@ def _lifespan(config: Config) -> Callable[[Litestar], Any]:
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             relay, tasks = await _start(config, app.state, stack)
-            with _draining(relay.hub, config.drain_seconds):
+            with _draining(relay, config.drain_seconds):
                 yield
             await _end(tasks)
 
@@ -224,7 +224,7 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
 
 
 @contextmanager
-def _draining(hub: Hub, drain_seconds: float) -> Generator[None]:
+def _draining(relay: Relay, drain_seconds: float) -> Generator[None]:
     """While inside, SIGTERM and SIGINT drain the streams before they stop the server.
 
     uvicorn waits for open responses before it tells the application to stop, so the application must hear of the
@@ -234,7 +234,7 @@ def _draining(hub: Hub, drain_seconds: float) -> Generator[None]:
     tasks: list[asyncio.Task[None]] = []
 
     def drain() -> None:
-        tasks.append(loop.create_task(hub.drain(drain_seconds)))
+        tasks.append(loop.create_task(relay.drain(drain_seconds)))
 
     def hear(number: int, frame: Any) -> None:
         loop.call_soon_threadsafe(drain)

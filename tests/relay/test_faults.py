@@ -80,14 +80,49 @@ async def test_who_leaves_while_the_database_is_away_is_not_counted_any_more(ser
         await eventually(lambda: belfry.relay.load == 0)
 
 
-async def test_a_credential_that_expired_while_its_stream_waited_gets_no_rows(serve: Serve, connect: Any):
+@pytest.mark.parametrize("replayed", ["the table", "memory"])
+async def test_a_credential_that_expired_while_its_stream_waited_gets_no_rows(
+    serve: Serve, connect: Any, replayed: str
+):
     belfry = await serve()
+    start = (await belfry.live()).last_id
     await send(await connect(), "not for an expired token")
     async with database_away(belfry):
-        client = await belfry.open(cursor="0", token=belfry.token(seconds=1))
+        cursor = {"cursor": "0"} if replayed == "the table" else {"last_id": start}
+        client = await belfry.open(token=belfry.token(seconds=1), **cursor)
         await asyncio.sleep(1.2)  # a token lives for whole seconds
     events = await client.rest()
     assert [event.data.get("reason") or event.data.get("title") for event in events] == ["expired"]
+
+
+async def test_a_stop_says_goodbye_to_who_waits_for_the_database_and_to_who_comes_then(serve: Serve):
+    belfry = await serve()
+    async with database_away(belfry):
+        waiting = await belfry.open()
+        await waiting.read_bytes(7)
+        await belfry.relay.drain(1.0)
+        for client in (waiting, await belfry.open()):
+            (goodbye,) = await client.rest(5)
+            assert (goodbye.name, goodbye.data) == ("goodbye", {"reason": "drain"})
+
+
+async def test_listening_goes_on_after_a_fault_of_our_own(serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch):
+    belfry = await serve()
+    client = await belfry.live()
+    await belfry.asleep()
+    wake = belfry.relay.listener._wake  # pyright: ignore[reportPrivateUsage]
+    faults = [ValueError("nobody knows why")]
+
+    def faulty(payload: str) -> None:
+        if faults:
+            raise faults.pop()
+        wake(payload)
+
+    monkeypatch.setattr(belfry.relay.listener, "_wake", faulty)
+    connects = belfry.relay.listener.connects
+    await send(await connect(), "found by the tick")
+    assert await client.titles(1) == ["found by the tick"]
+    await eventually(lambda: belfry.relay.listener.connects == connects + 1)
 
 
 async def test_a_replay_waits_for_the_database_and_then_goes_on(

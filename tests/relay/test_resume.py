@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -480,3 +482,46 @@ async def test_with_very_many_gaps_the_cursor_stays_short_and_nothing_is_lost(se
         ids = [event.data["id"] for event in (await again.until("ready"))[:-1]]
         assert missed in ids
         assert len(ids) == len(set(ids))
+
+
+async def test_a_database_emptied_under_a_relay_that_is_connected_begins_a_new_epoch(serve: Serve, connect: Any):
+    belfry = await serve()
+    client, writer = await belfry.live(), await connect()
+    for number in range(5):
+        await send(writer, str(number))
+    await client.titles(5)
+    await eventually(lambda: belfry.relay.state and belfry.relay.state.through == belfry.relay.tracker.head)
+    await writer.execute("TRUNCATE belfry.notification, belfry.change, belfry.receipt RESTART IDENTITY")
+    assert [event.data for event in await client.rest()] == [{"reason": "rotate"}]
+    again = await belfry.open(last_id=client.last_id)
+    assert (await again.next()).data["reason"] == "epoch"
+    await again.until("ready")
+    await send(writer, "of the new history")
+    assert await again.titles(1) == ["of the new history"]
+
+
+async def test_a_relay_whose_clock_runs_ahead_leaves_nothing_out(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await serve()
+    start = (await belfry.live()).last_id
+    writer = await connect()
+    await writer.execute("SELECT belfry.send('u1', 'test', 'for an hour', expires_at => now() + interval '1 hour')")
+    await send(writer, "for ever")
+    monkeypatch.setattr(replay, "time", SimpleNamespace(time=lambda: time.time() + 7200))
+    client = await belfry.open(last_id=start)
+    assert [event.data.get("title") for event in await client.until("ready")] == ["for an hour", "for ever", None]
+
+
+async def test_what_is_remembered_of_rolled_back_ids_is_bounded_though_nobody_comes(serve: Serve, connect: Any):
+    belfry = await serve(recent_rows=1)
+    writer = await connect()
+    await writer.execute(
+        "INSERT INTO belfry.notification (recipient, kind, title)"
+        " SELECT 'u1', 'test', nextval('belfry.position')::text FROM generate_series(1, 2000)"
+    )
+    base = belfry.relay._recent._base  # pyright: ignore[reportPrivateUsage]
+    await belfry.caught_up(await send(writer, "last"))
+    assert base.head > 0
+    await eventually(lambda: not belfry.relay.tracker.gaps)
+    await eventually(lambda: len(belfry.relay._recent._base.gaps) < 100)  # pyright: ignore[reportPrivateUsage]

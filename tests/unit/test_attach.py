@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from belfry.attach import Start, as_seen, below, joined_late, resolve
+from belfry.attach import Start, as_seen, below, joined_late, knows, resolve
 from belfry.cursor import Cursor, after_replayed, parse, replayable, union
 from belfry.model import Stay
 
@@ -165,3 +165,21 @@ def test_owed_rows_as_gaps_lose_nothing_and_repeat_nothing_over_cuts_in_their_mi
 
 def test_without_the_owed_rows_as_gaps_rows_are_lost():
     assert sum(1 for seed in range(2000) if Joining(seed, owed_as_gaps=False).run()[0]) >= 10
+
+
+@pytest.mark.parametrize(
+    ("requested", "wanted"),
+    [
+        ("abcdef.95", True),
+        ("abcdef.89", False),
+        ("abcdef.95~4-5", False),
+        ("abcdef.95~5", True),
+        ("abcdef.121", False),
+        ("zzzzzz.95", False),
+        ("95", False),
+        ("nonsense", False),
+        (None, False),
+    ],
+)
+def test_only_who_knows_what_was_not_read_waits_for_it_and_nobody_who_gets_a_reset(requested: str | None, wanted: bool):
+    assert knows(requested, ((90, 91),), epoch="abcdef", last_value=120) == wanted
