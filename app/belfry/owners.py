@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
@@ -14,6 +15,8 @@ from belfry.tracker import Idlers, Tracker
 Connection = AsyncConnection[Any]
 
 PAUSE_SECONDS = 0.1
+FAR_IDS = 100_000
+"""Rows that are read in a moment where a relay starts, to find which ids are missing."""
 
 _HELD: Final[LiteralString] = """
     l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
@@ -52,6 +55,25 @@ class Owners:
         state = await queries.state(connection)
         tracker.excuse(self._idlers.read(idle, state.last_value))
         return state
+
+
+async def settle_far(connection: Connection, state: State, seconds: float) -> State:
+    """Settle at once what an app has written in a long time without a relay: nobody need know what is missing there.
+
+    Whoever took an id that was taken by now holds the lock. When they are gone, it is decided. The state after that;
+    the same where they take longer than these seconds, or there is little to settle.
+    """
+    if state.last_value - state.through <= FAR_IDS:
+        return state
+    clock = asyncio.get_running_loop().time
+    until, open_then = clock() + seconds, set(await holders(connection))
+    while open_then and clock() < until:
+        await asyncio.sleep(PAUSE_SECONDS)
+        open_then &= set(await holders(connection))
+    if open_then:
+        return state
+    await queries.settle(connection, state.last_value, state.epoch)
+    return await queries.state(connection)
 
 
 async def holders(connection: Connection) -> list[str]:

@@ -27,7 +27,7 @@ from belfry.greeter import Greeter
 from belfry.hub import FOLLOWED, Hub
 from belfry.listener import Listener
 from belfry.model import EVERYONE, Row, State
-from belfry.owners import Owners
+from belfry.owners import Owners, settle_far
 from belfry.reading import FEWEST_CLIENTS, News, Pace, Reader, Snapshot
 from belfry.recent import Recent
 from belfry.replay import Replay
@@ -37,6 +37,7 @@ from belfry.tracker import Plan, Tracker
 log = logging.getLogger(__name__)
 
 QUERY_SECONDS = 10.0
+START_SECONDS = 120.0
 LEASE_SECONDS, LEASE_TICKS = 3.0, 3
 """How long a session may be silent before the server ends it, and with it its hold of the bell."""
 LEASE: LiteralString = """
@@ -179,7 +180,9 @@ class Relay:
             await connection.execute(LEASE, {"lease": f"{lease * 1000:.0f}ms"})
             known = self.state.epoch if self.state else None
             state = await history.take_up(connection, known, self.tracker.head, self._newest)
-            if self.state is None or state.epoch != self.epoch:
+        if self.state is None or state.epoch != self.epoch:
+            async with asyncio.timeout(START_SECONDS):
+                state = await settle_far(connection, state, START_SECONDS / 2)
                 await self._start_over(connection, state)
         self.state = state
         self._owners.forget(self.tracker)
