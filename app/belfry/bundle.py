@@ -1,22 +1,24 @@
 """The widget's modules as one, so that a page asks once: what they import of each other is put together here.
 
-Plain modules stay what is written, tested and shipped; no tool of JavaScript is needed to serve them. A module becomes
-a function that returns what it exports, in the order in which they need each other. Comments and spaces go, those of a
-sheet too, names stay.
+Plain modules stay what is written, tested and shipped; no tool of JavaScript is needed to serve them. They stand one
+after the other, in the order in which they need each other, as one module: what two of them declare must have two
+names. Comments and spaces go, those of a sheet too, names stay.
 It understands the forms that the widget is written in and refuses others; `import()` stays a request of its own.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 import rjsmin  # pyright: ignore[reportMissingTypeStubs] - it has none
 
-IMPORT = re.compile(r"^import \{(.*?)\} from '\./([\w.-]+)';\n", re.MULTILINE)
+IMPORT = re.compile(r"^import \{\s*\w+(?:,\s*\w+)*,?\s*\} from '\./([\w.-]+)';\n", re.MULTILINE)
 REEXPORT = re.compile(r"^export \{ ([\w, ]+) \}(?: from '\./([\w.-]+)')?;\n", re.MULTILINE)
 DECLARED = re.compile(r"^export (?=(?:const|class) (\w+))", re.MULTILINE)
-UNKNOWN = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
+UNKNOWN = re.compile(r"^(?:import|export|(?:const|let|var) [^\w]).*", re.MULTILINE)
+NAME = re.compile(r"^(?:const|let|class|(?:async )?function) (\w+)", re.MULTILINE)
 SHEET = re.compile(r"(?<=^const CSS = `)[^`]*", re.MULTILINE)
 LAST = re.compile(r";(?=\})")
 LOOSE = re.compile(r"\s*\n\s*|\s*(?=[{};,])|(?<=[{};,])\s*|(?<=:) +")
@@ -25,13 +27,16 @@ LOOSE = re.compile(r"\s*\n\s*|\s*(?=[{};,])|(?<=[{};,])\s*|(?<=:) +")
 def bundle(modules: Mapping[str, str], entry: str) -> str:
     """One module with the exports of `entry`, from the modules by file name.
 
-    Raises ValueError for an import or export of another form, and for modules that need each other.
+    Raises ValueError for an import or export of another form, for modules that need each other, and for a name that two
+    of them declare.
     """
     order: list[str] = []
     _visit(entry, modules, order, ())
-    parts = [f"const {_variable(name)} = (() => {{\n{_body(modules[name])}}})();\n" for name in order]
-    names = ", ".join(_exports(modules[entry]))
-    return squeeze("".join(parts)) + f"\nexport const {{ {names} }} = {_variable(entry)};\n"
+    whole = "".join(_body(modules[name]) for name in order)
+    counted = Counter(NAME.findall(whole))
+    if twice := [name for name, count in counted.items() if count > 1]:
+        raise ValueError(f"two modules declare {', '.join(twice)}")
+    return squeeze(whole) + f"\nexport {{ {', '.join(_exports(modules[entry]))} }};\n"
 
 
 def squeeze(text: str) -> str:
@@ -45,7 +50,7 @@ def _visit(name: str, modules: Mapping[str, str], order: list[str], path: tuple[
     if name in path:
         raise ValueError(f"modules import each other: {' -> '.join((*path, name))}")
     text = modules[name]
-    needs = [found[2] for found in IMPORT.finditer(text)] + [found[2] for found in REEXPORT.finditer(text) if found[2]]
+    needs = [found[1] for found in IMPORT.finditer(text)] + [found[2] for found in REEXPORT.finditer(text) if found[2]]
     for needed in needs:
         _visit(needed, modules, order, (*path, name))
     if name not in order:
@@ -58,15 +63,8 @@ def _exports(text: str) -> list[str]:
 
 
 def _body(text: str) -> str:
-    """The module's text as that of a function."""
-    exported = ", ".join(_exports(text))
-    text = IMPORT.sub(lambda found: f"const {{{found[1]}}} = {_variable(found[2])};\n", text)
-    text = REEXPORT.sub(lambda found: f"const {{ {found[1]} }} = {_variable(found[2])};\n" if found[2] else "", text)
-    text = DECLARED.sub("", text)
+    """What a module does, without what it asks for and gives."""
+    text = DECLARED.sub("", REEXPORT.sub("", IMPORT.sub("", text)))
     if unknown := UNKNOWN.search(text):
         raise ValueError(f"cannot bundle this form: {unknown[0]}")
-    return f"{text}return {{ {exported} }};\n"
-
-
-def _variable(name: str) -> str:
-    return "$" + re.sub(r"\W", "_", name.removesuffix(".js"))
+    return text

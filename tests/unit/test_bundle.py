@@ -20,16 +20,14 @@ def test_what_a_module_needs_comes_before_it_and_each_comes_once():
         "index.js",
     )
     assert whole.count("const one=1") == 1
-    assert whole.index("const one=1") < whole.index("const middle=one+1") < whole.index("export const { one, middle }")
+    assert whole.index("const one=1") < whole.index("const middle=one+1") < whole.index("export { one, middle }")
     assert "never" not in whole
 
 
-def test_names_of_one_module_do_not_meet_those_of_another():
-    whole = bundle(
-        {"index.js": "import { one } from './leaf.js';\nconst own = one;\nexport { own };\n", "leaf.js": LEAF},
-        "index.js",
-    )
-    assert whole.count("(()=>{") == 2
+def test_a_name_that_two_modules_declare_is_refused():
+    index = "import { one } from './leaf.js';\nconst own = one;\nexport { own };\n"
+    with pytest.raises(ValueError, match="two modules declare own"):
+        bundle({"index.js": index, "leaf.js": LEAF}, "index.js")
 
 
 def test_comments_and_indentation_go_and_texts_stay():
@@ -61,6 +59,8 @@ d::before { content: ""; font: 600 11px/18px var(--e, x) }
         "export default 1;",
         "export * from './leaf.js';",
         "export let x = 1;",
+        "import { one as two } from './leaf.js';",
+        "const { x } = globalThis;",
     ],
 )
 def test_another_form_is_refused_and_not_served_broken(form: str):

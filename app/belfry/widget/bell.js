@@ -5,12 +5,16 @@ import { BelfryInbox } from './inbox.js';
 import { fill } from './texts.js';
 import { createToasts } from './toasts.js';
 
-const MOST = 99;
+const MOST_SHOWN = 99;
+const LOOKED = 'belfry-looked'; // what tabs hold, of which one is looked at
 const SPOKEN_MS = 1500; // several that come at once are said once
-const PASSED_ON = ['tabs', 'preferences'];
+const ATTRIBUTES = ['tabs', 'preferences'];
 const SLOTS = ['header', 'empty', 'footer'];
 const PARTS = 'inbox header heading tools tool tabs tab notice pill list day item unread read avatar title body text meta time behind action actions menu choice preferences preference empty error'
   .replaceAll(' ', ', ');
+
+/** @param {LockOptions} how @param {(lock: Lock | null) => any} run */
+const locked = (how, run) => navigator.locks?.request(LOOKED, how, run).catch(() => {}); // as notifications: in a secure context
 
 export class BelfryBell extends BelfryElement {
   #inbox = new BelfryInbox();
@@ -24,6 +28,7 @@ export class BelfryBell extends BelfryElement {
   /** @type {T.Item[]} */
   #unsaid = [];
   #prefix = ''; // of the page's title
+  #unlook = () => {};
 
   constructor() {
     super();
@@ -63,13 +68,22 @@ export class BelfryBell extends BelfryElement {
       client.on('notification', ({ item, leading }) => this.#arrived(item, leading)),
     ];
     const titled = new MutationObserver(() => document.title.startsWith('(') || this.#entitle(this.#prefix));
-    titled.observe(document.head, { subtree: true, childList: true, characterData: true });
+    titled.observe(document.head, { subtree: true, childList: true });
     signal.addEventListener('abort', () => {
       for (const each of off) each();
       clearTimeout(this.#speaking);
       titled.disconnect();
+      this.#unlook();
       this.#entitle('');
     });
+    const look = () => {
+      this.#unlook();
+      if (document.visibilityState === 'visible') {
+        locked({ mode: 'shared' }, () => new Promise((done) => { this.#unlook = () => done(null); }));
+      }
+    };
+    look();
+    document.addEventListener('visibilitychange', look, { signal });
     addEventListener('resize', () => this.#place(), { signal });
     addEventListener('scroll', () => this.#place(), { signal, capture: true, passive: true });
     this.addEventListener('belfry-select', (event) => queueMicrotask(() => event.defaultPrevented && this.hide()), { signal });
@@ -77,7 +91,7 @@ export class BelfryBell extends BelfryElement {
 
   render() {
     this.#inbox.texts = this.texts;
-    for (const name of PASSED_ON) {
+    for (const name of ATTRIBUTES) {
       const value = this.getAttribute(name);
       if (value === null) this.#inbox.removeAttribute(name);
       else this.#inbox.setAttribute(name, value);
@@ -92,7 +106,7 @@ export class BelfryBell extends BelfryElement {
   #count() {
     const { title, count } = this.words;
     const number = this.client?.snapshot[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread'] ?? 0;
-    const short = number > MOST ? `${MOST.toLocaleString(this.speaks)}+` : number.toLocaleString(this.speaks);
+    const short = number > MOST_SHOWN ? `${MOST_SHOWN.toLocaleString(this.speaks)}+` : number.toLocaleString(this.speaks);
     this.#badge.hidden = !number;
     this.#badge.textContent = short;
     this.#button.ariaLabel = number ? `${title}, ${fill(count, number, this.speaks)}` : title;
@@ -130,7 +144,9 @@ export class BelfryBell extends BelfryElement {
     const looked = document.visibilityState === 'visible';
     this.#speak(item);
     if (this.hasAttribute('toasts') && looked && !this.open) this.#toasts.show(item, this.words);
-    if (this.hasAttribute('desktop') && leading && !looked && globalThis.Notification?.permission === 'granted') this.#notify(item);
+    if (this.hasAttribute('desktop') && leading && globalThis.Notification?.permission === 'granted') {
+      locked({ ifAvailable: true }, (lock) => lock && this.#notify(item));
+    }
   }
 
   /** @param {T.Item} item */

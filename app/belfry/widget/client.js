@@ -124,7 +124,7 @@ export const createClient = (options = {}) => {
       refused = false;
       if (await identity() !== who) {
         restart();
-        throw new Error('the credential is another person’s now');
+        throw new Error('this is another person’s credential');
       }
       const query = new URLSearchParams({ cursor: state.cursor, ticket: await ticket() });
       return { url: `${src}/v1/stream?${query}`, withCredentials: !options.token };

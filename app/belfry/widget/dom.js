@@ -75,13 +75,13 @@ export const place = (popover, anchor) => {
 
 /** @type {T.Arrow} */
 export const arrow = (event, all) => {
-  const { key } = event;
+  const { key, altKey, ctrlKey, metaKey } = event;
   const at = all.findIndex((one) => one.matches(':focus'));
   const turned = all[0]?.matches(':dir(rtl)') ? -1 : 1;
   /** @type {Record<string, number>} */
   const steps = { ArrowDown: at + 1, ArrowUp: at - 1, ArrowRight: at + turned, ArrowLeft: at - turned, Home: 0, End: all.length - 1 };
   const next = all[steps[key]];
-  if (!(key in steps)) return;
+  if (!(key in steps) || altKey || ctrlKey || metaKey) return; // Alt and an arrow: the page before
   event.preventDefault();
   next?.focus();
   return next;

@@ -11,7 +11,7 @@ const SEEN_MS = 1000;
 const NOTICE_MS = 5000;
 const AGAIN_MS = 5000;
 const OFFLINE_MS = 3000; // a reconnect is no news
-const PASSED_ON = /** @type {const} */ (['notification', 'counts', 'status', 'error']);
+const EVENTS = /** @type {const} */ (['notification', 'counts', 'status', 'error']);
 
 /** @type {T.FilterOf} */
 const filterOf = (tab) => {
@@ -35,7 +35,7 @@ export class BelfryInbox extends BelfryElement {
   #pill = make('button', { type: 'button', part: 'pill', hidden: true, onclick: () => this.#release() });
   #rest = make('div', { part: 'rest' });
   #end = make('div', { part: 'end' });
-  #scroll = make('div', { part: 'list', role: 'tabpanel', onscroll: () => this.#draw(), onpointerleave: () => this.#draw() },
+  #scroll = make('div', { part: 'list', role: 'tabpanel', onscroll: () => this.#scrolled(), onpointerleave: () => this.#draw() },
     this.#list.element, this.#rest, this.#end);
   #panel = make('div', { part: 'preferences', hidden: true });
   #menu = make('div', { part: 'menu', role: 'menu', popover: 'auto', onkeydown: (/** @type {KeyboardEvent} */ event) => {
@@ -58,7 +58,7 @@ export class BelfryInbox extends BelfryElement {
       near.observe(this.#end);
     };
     const off = [
-      ...PASSED_ON.map((name) => client.on(name, (event) => this.tell(name, event))),
+      ...EVENTS.map((name) => client.on(name, (event) => this.tell(name, event))),
       client.on('snapshot', ({ more, loading, error }) => {
         this.#soon();
         if (more && !loading) this.#after('more', error ? AGAIN_MS : 0, watch);
@@ -158,6 +158,11 @@ export class BelfryInbox extends BelfryElement {
     this.#panel.hidden = !open;
     const failed = () => this.#failed();
     if (open && this.client) showPreferences(this.#panel, this.client, this.words, failed).catch(failed);
+    this.#draw();
+  }
+
+  #scrolled() {
+    this.#menu.hidePopover(); // it would stay where its row was
     this.#draw();
   }
 

@@ -87,7 +87,7 @@ export const streaming = ({ locate, hear, turn, Source }) => {
     if (data.reason === 'expired') fail(); // a new ticket will do
     if (data.reason !== 'limit') return;
     attempt = Math.max(attempt, LIMITED_ATTEMPT); // do not take the place back at once
-    fail(new Error('there are too many streams of this recipient'));
+    fail(new Error('too many streams of one recipient'));
   };
 
   // By the wall clock, which tells that the machine has slept.

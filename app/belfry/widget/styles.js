@@ -141,13 +141,13 @@ input:disabled { opacity: .5 }
 @media (forced-colors: active) { [part~=unread]::before, [part=badge] { background: Highlight; forced-color-adjust: none } }
 `;
 /** @type {CSSStyleSheet | undefined} */
-let made;
+let constructed;
 
 /** One for all elements of a page. */
 export const sheet = () => {
-  if (!made) {
-    made = new CSSStyleSheet();
-    made.replaceSync(CSS);
+  if (!constructed) {
+    constructed = new CSSStyleSheet();
+    constructed.replaceSync(CSS);
   }
-  return made;
+  return constructed;
 };

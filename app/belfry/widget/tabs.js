@@ -1,5 +1,5 @@
 /** @import * as T from './types.js' */
-const CHECK_MS = 5000;
+const LOOK_MS = 5000;
 
 /** @type {T.Sharing} */
 export const sharing = (name, { lead, follow, hear, greet, lost }) => {
@@ -32,7 +32,7 @@ export const sharing = (name, { lead, follow, hear, greet, lost }) => {
   const request = (steal = false) => {
     queue?.abort();
     queue = new AbortController();
-    until = Date.now() + CHECK_MS;
+    until = Date.now() + LOOK_MS;
     let held = false;
     locks.request(name, steal ? { steal } : { signal: queue.signal }, () => new Promise((done) => {
       if (left) return done(null);
@@ -50,7 +50,7 @@ export const sharing = (name, { lead, follow, hear, greet, lost }) => {
 
   const look = () => {
     if (!leading && Date.now() > until && document.visibilityState === 'visible') request(true);
-    timer = setTimeout(look, CHECK_MS);
+    timer = setTimeout(look, LOOK_MS);
   };
 
   const hello = () => channel?.postMessage({ hello: true });
@@ -85,7 +85,7 @@ export const sharing = (name, { lead, follow, hear, greet, lost }) => {
       request();
     },
     poke() {
-      until = Math.min(until, Date.now() + CHECK_MS);
+      until = Math.min(until, Date.now() + LOOK_MS);
       hello();
     },
   };

@@ -3,7 +3,7 @@ import { cut, make, tool } from './dom.js';
 import { face } from './item.js';
 
 const SHOWN_MS = 6000;
-const MOST = 3;
+const MOST_TOASTS = 3;
 
 /** @type {T.CreateToasts} */
 export const createToasts = (select) => {
@@ -37,7 +37,7 @@ export const createToasts = (select) => {
         make('div', { part: 'text' }, open, ...(item.title && item.body ? [make('p', { part: 'body', dir: 'auto' }, cut(item.body))] : [])),
         tool('close', words.close, () => drop(toast)));
       element.append(toast);
-      while (element.childElementCount > MOST) element.firstElementChild?.remove();
+      while (element.childElementCount > MOST_TOASTS) element.firstElementChild?.remove();
       element.showPopover();
       expire(toast);
     },
