@@ -204,6 +204,7 @@ def test_a_notification_of_the_desktop_comes_once_for_all_hidden_tabs(site: Site
       globalThis.Notification = class { constructor(...all) { notified.push(all[0]); } };
       Notification.permission = 'granted';
       Object.defineProperty(document, 'visibilityState', {get: () => 'hidden'});
+      document.dispatchEvent(new Event('visibilitychange'));
     }"""
     first = site.open(site.bell("desktop"))
     second = first.context.new_page()

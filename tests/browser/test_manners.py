@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elements import Site, shows
+from elements import Site, rows, shows
 from playwright.sync_api import Page
 from serving import until
 
@@ -113,3 +113,59 @@ def test_a_good_token_is_used_at_once_where_the_one_before_was_refused(site: Sit
     page.evaluate("(token) => document.querySelector('belfry-bell').setAttribute('token', token)", good)
     until(lambda: badge(page) == "1")
     until(lambda: page.evaluate(f"{CLIENT}.snapshot.status") == "live")
+
+
+def test_the_system_notifies_nobody_who_looks_at_another_tab(site: Site) -> None:
+    stub = """() => {
+      globalThis.notified = [];
+      globalThis.Notification = class { constructor(...all) { notified.push(all[0]); } };
+      Notification.permission = 'granted';
+    }"""
+    hide = """() => {
+      Object.defineProperty(document, 'visibilityState', {get: () => 'hidden'});
+      document.dispatchEvent(new Event('visibilitychange'));
+    }"""
+    leading = site.open(site.bell("desktop"))
+    live(leading)
+    looked = leading.context.new_page()
+    looked.goto(leading.url)
+    live(looked)
+    for page in (leading, looked):
+        page.evaluate(stub)
+    leading.evaluate(hide)
+    site.send("Looked at")
+    until(lambda: badge(leading) == badge(looked) == "1")
+    looked.evaluate(hide)
+    site.send("Far away")
+    until(lambda: leading.evaluate("notified.length"))
+    assert (leading.evaluate("notified"), looked.evaluate("notified")) == (["Far away"], [])
+
+
+def test_a_menu_goes_when_its_row_is_scrolled_away(site: Site) -> None:
+    for number in range(30):
+        site.send(f"Number {number}")
+    page = site.open(site.inbox())
+    until(lambda: rows(page).count() >= 20)
+    rows(page).first.hover()
+    rows(page).first.locator("[part~=snooze]").click()
+    until(lambda: page.locator("[part=menu]").is_visible())
+    page.locator("belfry-inbox [part=list]").evaluate("one => { one.scrollTop = 300 }")
+    until(lambda: not page.locator("[part=menu]").is_visible())
+
+
+def test_where_no_kind_can_be_muted_the_preferences_say_so(site: Site) -> None:
+    page = site.open(site.inbox("preferences"))
+    page.get_by_role("button", name="Preferences").click()
+    until(lambda: page.locator("[part=preference]").all_text_contents() == ["AllAlways on"])
+    assert page.locator("[part=preference] input").is_disabled()
+
+
+def test_alt_and_an_arrow_are_the_browsers(site: Site) -> None:
+    page = site.open(site.inbox())
+    tab = page.locator("belfry-inbox [role=tab]").first
+    tab.focus()
+    page.evaluate("addEventListener('keydown', (event) => { globalThis.prevented = event.defaultPrevented })")
+    page.keyboard.press("Control+ArrowRight")
+    assert page.evaluate("prevented") is False
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("prevented") is True

@@ -195,6 +195,7 @@ def test_the_desktop_is_told_text_and_no_picture_that_runs(site: Site) -> None:
       globalThis.Notification = class { constructor(...all) { notified.push(all); } };
       Notification.permission = 'granted';
       Object.defineProperty(document, 'visibilityState', {get: () => 'hidden'});
+      document.dispatchEvent(new Event('visibilitychange'));
     }""")
     until(lambda: page.evaluate("document.querySelector('belfry-bell').client?.snapshot.status") == "live")
     site.send(
