@@ -727,6 +727,22 @@ test('a mark is tried again where the network fails for a moment', async (t) => 
   same(made, relay.inbox());
 });
 
+test('a mark outlives the page that the same click leaves, unless a browser would refuse that', async (t) => {
+  const { relay } = page(t);
+  relay.inbox().send();
+  const kept = [];
+  globalThis.fetch = (url, init) => {
+    kept.push([new URL(url).pathname, init.keepalive]);
+    return relay.fetch(url, init);
+  };
+  const made = await opened();
+  await made.markAsRead(1);
+  await made.markAsRead([...Array(10_000).keys()]);
+  assert.deepEqual(kept.filter(([path]) => path.includes('inbox')), [
+    ['/v1/inbox', false], ['/v1/inbox/read', true], ['/v1/inbox/read', false],
+  ]);
+});
+
 test('a mark that changed nothing leaves nothing', async (t) => {
   const { relay } = page(t);
   relay.inbox().send();

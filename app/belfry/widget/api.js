@@ -2,6 +2,7 @@
 const TIMEOUT_MS = 15_000;
 const FRESH_MS = 10_000;
 const ATTEMPTS = 3;
+const MOST_KEPT = 10_000; // bytes; a browser refuses when 64 KiB are under way
 
 /** @type {T.Pause} */
 export const pause = (attempt) => Math.min(30_000, 1000 * 2 ** attempt) * (0.5 + Math.random() / 2);
@@ -32,11 +33,13 @@ export const asking = (src, token, fetch = globalThis.fetch) => {
   /** @type {T.Ask} */
   const once = async (path, body, method, fresh) => {
     const known = await bearer(fresh);
+    const sent = body && JSON.stringify(body);
     const response = await fetch(src + path, {
       method,
+      keepalive: !!sent && sent.length < MOST_KEPT, // the click that marks may also leave the page
       credentials: known ? 'omit' : 'include',
       headers: { ...(known && { authorization: `Bearer ${known}` }), ...(body && { 'content-type': 'application/json' }) },
-      body: body && JSON.stringify(body),
+      body: sent,
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const answer = await response.json().catch(() => ({}));
