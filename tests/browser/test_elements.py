@@ -328,6 +328,8 @@ def test_while_preferences_show_no_tab_is_chosen_and_their_button_says_so(site: 
     button.click()
     until(lambda: button.get_attribute("aria-expanded") == "true")
     assert chosen.count() == 0
+    assert page.locator("[part=heading]").text_content() == "Preferences"
     page.get_by_role("tab", name="Unread").click()
     until(lambda: chosen.all_text_contents() == ["Unread"])
+    assert page.locator("[part=heading]").text_content() == "Notifications"
     assert button.get_attribute("aria-expanded") == "false"

@@ -82,7 +82,7 @@ export class BelfryInbox extends BelfryElement {
 
   render() {
     const { words, names } = this;
-    this.#heading.textContent = this.#box.ariaLabel = this.#scroll.ariaLabel = words.title;
+    this.#box.ariaLabel = this.#scroll.ariaLabel = words.title;
     this.#tools.replaceChildren(
       tool('markAllAsRead', words.markAllAsRead, () => this.#try(this.client?.markAllAsRead())),
       ...(this.hasAttribute('preferences') ? [tool('preferences', words.preferences, () => this.#prefer(this.#panel.hidden))] : []));
@@ -220,6 +220,7 @@ export class BelfryInbox extends BelfryElement {
     const { items, status, loaded, error, unread, unseen } = this.client.snapshot;
     const held = released ? 0 : this.#held(items);
     const panel = !this.#panel.hidden;
+    this.#heading.textContent = panel ? this.words.preferences : this.words.title;
     this.#scroll.hidden = panel;
     this.#pill.hidden = !held || panel;
     this.#pill.textContent = fill(this.words.fresh, held, this.speaks);

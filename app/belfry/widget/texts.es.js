@@ -1,7 +1,7 @@
 /** @type {import('./elements.js').Texts} */
 export default {
   title: 'Notificaciones', all: 'Todas', unread: 'No leídas', read: 'Leídas', archived: 'Archivadas', snoozed: 'Pospuestas',
-  count: '{n} sin leer', fresh: '{n} nuevas', behind: '+{n} más',
+  count: '{n} sin leer', fresh: 'Nuevas: {n}', behind: '+{n} más',
   markAllAsRead: 'Marcar todo como leído', markAsRead: 'Marcar como leída', markAsUnread: 'Marcar como no leída',
   archive: 'Archivar', unarchive: 'Mover a la bandeja', snooze: 'Posponer', unsnooze: 'Recuperar ahora',
   hour: 'En una hora', tomorrow: 'Mañana', week: 'La próxima semana',

@@ -1,7 +1,7 @@
 /** @type {import('./elements.js').Texts} */
 export default {
   title: 'Notifications', all: 'Toutes', unread: 'Non lues', read: 'Lues', archived: 'Archivées', snoozed: 'En pause',
-  count: '{n} non lues', fresh: '{n} nouvelles', behind: '+{n} autres',
+  count: 'non lues : {n}', fresh: 'Nouvelles : {n}', behind: 'et {n} de plus',
   markAllAsRead: 'Tout marquer comme lu', markAsRead: 'Marquer comme lu', markAsUnread: 'Marquer comme non lu',
   archive: 'Archiver', unarchive: 'Remettre dans la boîte', snooze: 'Me le rappeler', unsnooze: 'Rétablir maintenant',
   hour: 'Dans une heure', tomorrow: 'Demain', week: 'La semaine prochaine',

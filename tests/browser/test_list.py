@@ -1,0 +1,97 @@
+"""What a list shows: the days, times that go on, what a tab is for, and the way back from where something was put."""
+
+from __future__ import annotations
+
+from elements import Site, rows, shows
+from playwright.sync_api import Page
+from serving import until
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def use(page: Page, tool: str) -> None:
+    """A tool of the first row."""
+    rows(page).first.hover()
+    rows(page).first.locator(f"[part~={tool}]").click()
+
+
+def test_times_go_on_and_days_change_while_one_looks(site: Site) -> None:
+    site.send("Old")
+    page = site.open("", policy="")
+    page.clock.install()
+    page.evaluate("(html) => document.querySelector('main').insertAdjacentHTML('beforeend', html)", site.inbox())
+    shows(page, "Old")
+    time, days = page.locator("belfry-inbox time"), page.locator("belfry-inbox [part=day]")
+    until(lambda: time.text_content() == "now")
+    assert days.all_text_contents() == ["Today"]
+    page.clock.fast_forward("05:00")
+    until(lambda: time.text_content() == "5 minutes ago")
+    page.clock.fast_forward("24:00:00")
+    until(lambda: days.all_text_contents() == ["Yesterday"])
+    assert time.text_content() == "yesterday"
+
+
+def test_each_day_has_one_heading(site: Site) -> None:
+    for days in (2, 2, 0, 0):
+        site.server.sql.execute(
+            "SELECT * FROM belfry.import(jsonb_build_array(jsonb_build_object("
+            "'recipient', %s::text, 'kind', 'test', 'title', 'x', 'created_at', now() - %s * interval '1 day')))",
+            (site.recipient, days),
+        )
+    page = site.open(site.inbox())
+    until(lambda: rows(page).count() == 4)
+    headings = page.locator("belfry-inbox [part=day]").all_text_contents()
+    assert len(headings) == 2
+    assert headings[0] == "Today"
+    assert page.locator("belfry-inbox li").evaluate_all("all => all.map((one) => !!one.querySelector('h3'))") == [
+        True, False, True, False,
+    ]  # fmt: skip
+
+
+def test_a_tab_of_a_kind_or_a_tag_shows_its_own_and_what_comes_of_it(site: Site) -> None:
+    sent = "SELECT belfry.send(%s, %s, %s, tags => %s)"
+
+    def send(kind: str, title: str, *tags: str) -> None:
+        site.server.sql.execute(sent, (site.recipient, kind, title, list(tags)))
+
+    send("deploy", "Deployed", "red", "blue")
+    send("comment", "Said", "blue")
+    page = site.open(site.inbox('tabs="all kind:deploy tag:red"'))
+    page.evaluate("document.querySelector('belfry-inbox').texts = {'kind:deploy': 'Deploys'}")
+    shows(page, "Said", "Deployed")
+    tab(page, "Deploys")
+    shows(page, "Deployed")
+    send("comment", "Said again", "red")
+    send("deploy", "Deployed again")
+    shows(page, "Deployed again", "Deployed")
+    tab(page, "red")
+    shows(page, "Said again", "Deployed")
+    tab(page, "All")
+    shows(page, "Deployed again", "Said again", "Said", "Deployed")
+
+
+def test_what_was_archived_or_snoozed_can_be_brought_back(site: Site) -> None:
+    site.send("One")
+    page = site.open(site.inbox('tabs="all archived snoozed"'))
+    shows(page, "One")
+    use(page, "archive")
+    shows(page)
+    tab(page, "Archived")
+    shows(page, "One")
+    use(page, "unarchive")
+    shows(page)
+    tab(page, "All")
+    shows(page, "One")
+    use(page, "snooze")
+    page.locator("[part=choice]").first.click()
+    shows(page)
+    assert site.counts() == (0, 0)
+    tab(page, "Snoozed")
+    shows(page, "One")
+    use(page, "unsnooze")
+    shows(page)
+    tab(page, "All")
+    shows(page, "One")
+    until(lambda: site.counts() == (1, 1) or site.counts() == (1, 0))
