@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -36,9 +37,14 @@ class Proxy:
     changes: dict[str, str]
     arguments: tuple[str, ...]
 
-    def written(self, directory: Path, port: int, relay: int) -> Path:
-        """The example, listening without TLS on `port` before the relay."""
+    another: tuple[str, str]  # how a second relay is written, as a change
+
+    def written(self, directory: Path, port: int, relay: int, second: int | None = None) -> Path:
+        """The example, listening without TLS on `port` before one relay, or two."""
         text = (DEPLOY / self.file).read_text().replace("127.0.0.1:8080", f"127.0.0.1:{relay}")
+        if second is not None:
+            text = re.sub(self.another[0], self.another[1].format(second), text)
+            assert str(second) in text
         for pattern, new in self.changes.items():
             text, count = re.subn(pattern, new.format(port=port, directory=directory), text, flags=re.MULTILINE)
             assert count, f"{self.file} has no {pattern}"
@@ -59,14 +65,22 @@ PROXIES = [
             r"allow 127.0.0.1;": "",
         },
         ("-c", "{path}"),
+        (r"server 127.0.0.1:\d+ max_fails=0;", r"\g<0> server 127.0.0.1:{} max_fails=0;"),
     ),
     Proxy(
         "caddy",
         "Caddyfile",
         {r"^\{\$BELFRY_SITE:notifications.example.com\}": "http://:{port}"},
         ("run", "--adapter", "caddyfile", "--config", "{path}"),
+        (r"reverse_proxy .*RELAYS:(127.0.0.1:\d+)\}", r"reverse_proxy \1 127.0.0.1:{}"),
     ),
-    Proxy("haproxy", "haproxy.cfg", {r"bind :443 ssl.*": "bind 127.0.0.1:{port}"}, ("-db", "-f", "{path}")),
+    Proxy(
+        "haproxy",
+        "haproxy.cfg",
+        {r"bind :443 ssl.*": "bind 127.0.0.1:{port}"},
+        ("-db", "-f", "{path}"),
+        (r"# server relay2 10.0.0.2:8080", "server relay2 127.0.0.1:{}"),
+    ),
 ]
 
 
@@ -82,12 +96,12 @@ def answers(port: int) -> bool:
 
 
 @asynccontextmanager
-async def before(proxy: Proxy, relay: int, directory: Path) -> AsyncGenerator[int]:
-    """The proxy in front of the relay's port; yields its own."""
+async def before(proxy: Proxy, relay: int, directory: Path, second: int | None = None) -> AsyncGenerator[int]:
+    """The proxy in front of the relay's port, or of two; yields its own."""
     program, port = shutil.which(proxy.program), free_port()
     if program is None:
         pytest.skip(f"{proxy.program} is not installed (Debian: apt install {proxy.program})")
-    path = proxy.written(directory, port, relay)
+    path = proxy.written(directory, port, relay, second)
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
             [program, *(each.format(path=path) for each in proxy.arguments)],
@@ -161,6 +175,40 @@ async def test_a_drain_says_goodbye_through_the_proxy_and_ends_the_stream(throug
     last = (await client.rest())[-1]
     assert (last.name, last.data) == ("goodbye", {"reason": "drain"})
     assert last.retry
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("proxy", PROXIES, ids=lambda proxy: proxy.program)
+async def test_without_a_relay_a_stream_is_told_to_come_again_and_nobody_else(proxy: Proxy, tmp_path: Path):
+    """Whatever is not 200 ends an EventSource for good."""
+    async with before(proxy, free_port(), tmp_path) as port, httpx.AsyncClient(timeout=30) as http:
+        told = await http.get(f"http://127.0.0.1:{port}/v1/stream?cursor=0")
+        assert (told.status_code, told.headers["content-type"]) == (200, "text/event-stream")
+        assert {line.partition(":")[0] for line in told.text.splitlines() if ":" in line} <= {"retry"}
+        assert (await http.get(f"http://127.0.0.1:{port}/v1/inbox")).status_code in (502, 503)
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """All that a relay says in the test below."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("proxy", PROXIES, ids=lambda proxy: proxy.program)
+async def test_two_relays_are_restarted_one_after_the_other_and_no_request_fails(proxy: Proxy, tmp_path: Path):
+    ports = [free_port(), free_port()]
+    relays = [await asyncio.start_server(answer, "127.0.0.1", port) for port in ports]
+    async with before(proxy, ports[0], tmp_path, ports[1]) as port, httpx.AsyncClient(timeout=30) as http:
+        for number in (0, 1):
+            relays[number].close()
+            said = [(await http.get(f"http://127.0.0.1:{port}/v1/inbox")).status_code for _ in range(6)]
+            assert said == [200] * 6
+            relays[number] = await asyncio.start_server(answer, "127.0.0.1", ports[number])
+    for relay in relays:
+        relay.close()
 
 
 async def test_what_is_for_the_platform_stays_inside(through: tuple[Belfry, int]):
