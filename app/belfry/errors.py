@@ -151,6 +151,10 @@ class InRecovery(DatabaseError):
     """This Postgres is a standby and cannot be written to: point BELFRY_DATABASE_URL at the primary."""
 
 
+class TwoDatabases(DatabaseError):
+    """BELFRY_DIRECT_URL and BELFRY_DATABASE_URL lead to two different databases: correct one of the two URLs."""
+
+
 class ForeignEpoch(DatabaseError):
     """The history of the database has changed: the relay starts over with the present epoch."""
 

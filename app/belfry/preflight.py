@@ -13,6 +13,7 @@ PROBE_ASKS = 5
 
 async def refuse_unfit(direct: queries.Connection, api: queries.Connection) -> None:
     """Refuse a standby, a changed sequence, a logical subscriber, and two URLs that lead to two databases."""
+    await refuse_two_databases(direct, api)
     in_recovery, cache_size, increment, subscriber = await queries.preflight(direct)
     if in_recovery:
         raise errors.InRecovery()
@@ -20,10 +21,14 @@ async def refuse_unfit(direct: queries.Connection, api: queries.Connection) -> N
         raise errors.SequenceChanged()
     if subscriber:
         raise errors.LogicalSubscriber()
+
+
+async def refuse_two_databases(direct: queries.Connection, api: queries.Connection) -> None:
+    """Refuse two URLs that lead to two databases, or to a primary and its standby; the schema need not be there."""
     cluster, name, standby = await queries.place(api)
     other, called, _ = await queries.place(direct)
     if name != called or (cluster or other) != (other or cluster):
-        raise errors.ConfigError("BELFRY_DIRECT_URL and BELFRY_DATABASE_URL lead to two different databases")
+        raise errors.TwoDatabases()
     if standby:
         raise errors.InRecovery()
 

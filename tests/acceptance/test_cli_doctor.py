@@ -48,8 +48,18 @@ def test_a_pooler_in_transaction_mode_fails_and_the_direct_url_beside_it_mends_t
         url = through.url(name)
         found = findings(project, 1, database_url=url, secret=SECRET)
         assert (found["pooler"]["state"], "BELFRY_DIRECT_URL" in found["pooler"]["advice"]) == ("fail", True)
+        found = findings(project, 1, database_url=database, direct_url=url, secret=SECRET)
+        assert "BELFRY_DIRECT_URL" in found["pooler"]["advice"]
+        assert "no NOTIFY arrives" in found["listen"]["seen"]
         found = findings(project, 0, database_url=url, direct_url=database, secret=SECRET)
         assert {found[check]["state"] for check in ("pooler", "listen", "primary")} == {"ok"}
+
+
+def test_a_direct_url_to_another_database_is_not_called_one_without_the_schema(
+    tmp_path: Path, postgres: Cluster, database: str
+) -> None:
+    found = findings(tmp_path, 1, database_url=database, direct_url=postgres.url("postgres"), secret=SECRET)
+    assert "lead to two different databases" in found["primary"]["seen"]
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]], ids=["for people", "as JSON"])

@@ -164,6 +164,7 @@ def test_two_urls_that_lead_to_two_databases_are_refused(
 ) -> None:
     url = (logical if other == "another server" else postgres).url("postgres")
     assert "lead to two different databases" in refusal(tmp_path, url, direct_url=database)
+    assert "lead to two different databases" in refusal(tmp_path, database, direct_url=url)
 
 
 @pytest.mark.parametrize("given", [f":{PASSWORD}", ""], ids=["wrong", "none"])

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from belfry import logs, migrations, workers
+from belfry import logs, migrations, preflight, workers
 from belfry.commands import common, dev
 from belfry.config import SETTINGS, Config, unknown
 from belfry.dotenv import environment
@@ -80,8 +80,11 @@ class _Serving:
                 await self._serve(self._config, [f"belfry: ready on {self._address} ({count})"])
 
     async def _serve(self, config: Config, greeting: list[str], **more: Any) -> None:
-        async with common.connected(config.listen_url) as connection:
-            await migrations.check(connection)
+        async with common.connected(config.listen_url) as direct:
+            if config.direct_url:  # or a database that is the wrong one would be called one without the schema
+                async with common.connected(config.database_url, pooled=True) as api:
+                    await preflight.refuse_two_databases(direct, api)
+            await migrations.check(direct)
         self._preparing = False
         await workers.serve(config, self._sockets, on_ready=lambda: self._greet(greeting), **more)
 

@@ -50,6 +50,7 @@ async def visited(config: Config) -> AsyncGenerator[Site]:
                 connection = await database.connect(url or "", application_name="belfry cli", pooled=pooled)
             except errors.DatabaseError as error:
                 raise type(error)(error.message.replace("BELFRY_DATABASE_URL", variable)) from error
+            connection.prepare_threshold = None  # a pooler in the way must not be hidden by what it makes of them
             return await stack.enter_async_context(connection)
 
         pooled = config.direct_url is not None
