@@ -68,7 +68,7 @@ def authenticate(connection: Connection, verifier: Verifier, ticket: str | None 
     if token := bearer or connection.cookies.get(COOKIE):
         return verifier.recipient(token)
     raise errors.Unauthorized(
-        "no credential: send a token as `Authorization: Bearer`, the cookie `belfry_token`, or `?ticket=`"
+        "No credential: send a token as `Authorization: Bearer`, the cookie `belfry_token`, or `?ticket=`"
     )
 
 

@@ -29,10 +29,20 @@ def _text(value: str) -> str:
     return value.strip()
 
 
+_AUTHORITY = re.compile(r"([^@]*@)?(\[[^]]*\]|[^][:@]*)(:\d*)?(,(\[[^]]*\]|[^][:@]*)(:\d*)?)*")
+
+
 def _database_url(value: str) -> str:
+    """What would make libpq take a part of the password for the host or the port, and Postgres tell it, is refused."""
     url = _text(value)
-    if not url.startswith(("postgresql://", "postgres://")) and not re.match(r"\w+\s*=", url):
+    if re.match(r"\w+\s*=", url):
+        return url
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres"):
         raise ValueError("is not a Postgres URL such as postgresql://user:password@host:5432/name")
+    authority, path = re.split(r"(?=[/?#])|$", rest, maxsplit=1)
+    if not _AUTHORITY.fullmatch(authority) or "@" in path.partition("?")[0]:
+        raise ValueError("cannot be read: in a user or password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23")
     return url
 
 

@@ -54,7 +54,7 @@ class DatabaseUrlMissing(ConfigError):
 
 
 class PortInUse(BelfryError):
-    """The port is in use: stop the program that has it, or choose another with --port."""
+    """The port is in use: stop what has it, or choose another: --port, BELFRY_PORT."""
 
 
 class RelayUnreachable(BelfryError):

@@ -94,7 +94,7 @@ def _refusal(config: Config, error: OSError) -> errors.BelfryError:
     if error.errno == errno.EACCES:
         return errors.ConfigError(f"This user may not listen on {where}: choose a port above 1023 with --port.")
     if error.errno == errno.EADDRINUSE:
-        return errors.PortInUse(f"{where} is in use: stop the program that has it, or choose another with --port.")
+        return errors.PortInUse(f"{where} is in use: stop what has it, or choose another: --port, BELFRY_PORT.")
     return errors.ConfigError(f"Cannot listen on {where}: {error.strerror}.")
 
 

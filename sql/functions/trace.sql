@@ -26,7 +26,7 @@ BEGIN
             WHEN trace.id <= (SELECT pruned FROM belfry.settled) THEN 'It may have been there: retention has removed it.'
             WHEN EXISTS (SELECT FROM belfry.change WHERE change.id = trace.id)
                 THEN 'There is none: this is the position of a change.'
-            WHEN settled THEN 'There is none: the transaction that took this id was rolled back.'
+            WHEN settled THEN 'There is none: the transaction that took this id was rolled back, or its recipient was erased.'
             ELSE 'There is none yet: the transaction that took this id is open, or was rolled back.'
         END;
         RETURN;
@@ -36,7 +36,12 @@ BEGIN
     sent_at := n.created_at;
     ended_at := n.ended_at;
     expires_at := n.expires_at;
-    first_contact := box.since;
+    first_contact := CASE
+        WHEN EXISTS (SELECT FROM belfry.inbox WHERE inbox.recipient = trace.recipient)
+            OR EXISTS (SELECT FROM belfry.notification WHERE notification.recipient = trace.recipient)
+            OR EXISTS (SELECT FROM belfry.subscription WHERE subscription.recipient = trace.recipient)
+            THEN box.since
+    END;
     SELECT stay.since, stay.until INTO stay_since, stay_until FROM belfry.stays(trace.recipient, box.since) AS stay
     WHERE stay.topic = n.topic AND stay.since < n.id AND (stay.until IS NULL OR n.id < stay.until);
     muted := belfry.muted(n.id, n.kind, box.kinds, box.ranges);
@@ -63,5 +68,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION belfry.trace(bigint, text) IS
-    'Why a recipient did or did not get a notification: its audience, their stay at that position, first contact, '
-    'preference, state, and a sentence. settled: nothing at or below its id can still commit.';
+    'Why a recipient did or did not get a notification: its audience, their stay at that position, first contact (NULL: '
+    'never), preference, state, and a sentence. settled: nothing at or below its id can still commit.';

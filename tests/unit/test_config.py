@@ -136,6 +136,21 @@ def test_a_fault_and_a_repr_show_no_secret() -> None:
     assert "pa55word" not in str(refused.value)
 
 
+@pytest.mark.parametrize("rest", ["app:pa@55word@db/app", "app:pa/55word@db", "app:pa?55word@db", "app:pa#55word@db"])
+def test_a_url_is_refused_of_which_postgres_would_tell_a_part_of_the_password(rest: str) -> None:
+    with pytest.raises(errors.ConfigError, match="%40") as refused:
+        Config.from_environ({"BELFRY_DATABASE_URL": f"postgresql://{rest}"})
+    assert "55word" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["", "h", "/d?host=/run/p&user=a@b", "u@h:5432,[::1]:5433,i/d", "u:p%40@%2Frun%2Fp/d", "u:@/d?host=/run"],
+)
+def test_any_url_that_libpq_reads_is_taken(rest: str) -> None:
+    assert Config.from_environ({"BELFRY_DATABASE_URL": f"postgresql://{rest}"}).database_url == f"postgresql://{rest}"
+
+
 def test_a_setting_that_does_not_exist_is_refused() -> None:
     with pytest.raises(errors.ConfigError, match="colour"):
         Config.from_environ({}, colour="blue")

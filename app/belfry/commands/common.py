@@ -121,6 +121,10 @@ def http_address(host: str, port: int) -> str:
 def _left_by_dev(name: str) -> str | None:
     try:
         return (DEV_DIRECTORY / name).read_text(encoding="utf-8").strip() or None
+    except PermissionError as error:
+        raise errors.NotPermitted(
+            f"The development server here belongs to another user: become them, or make {DEV_DIRECTORY}/ yours."
+        ) from error
     except OSError:
         return None
 

@@ -68,7 +68,7 @@ def _traced(recipient: str, traced: tracing.Trace) -> Iterator[str]:
     if traced.audience is not None:
         until = "now" if traced.stay_until is None else traced.stay_until
         stay = "none" if traced.stay_since is None else f"from {traced.stay_since} to {until}"
-        yield _line("first contact", traced.first_contact)
+        yield _line("first contact", traced.first_contact or "never: is the name right?")
         yield _line("subscribed", stay)
         yield _line("muted", _said(traced.muted))
         yield _line("seen, read", f"{_said(traced.seen)}, {_said(traced.read)}")

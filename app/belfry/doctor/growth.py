@@ -42,7 +42,7 @@ async def vacuum(site: Site) -> Finding:
 
 
 SIZE: LiteralString = """
-    SELECT greatest(c.reltuples, 0)::bigint, pg_size_pretty(
+    SELECT c.reltuples::bigint, pg_size_pretty(
         (SELECT sum(pg_total_relation_size(t.oid)) FROM pg_class AS t
          WHERE t.relnamespace = c.relnamespace AND t.relkind = 'r'))
     FROM pg_class AS c WHERE c.oid = 'belfry.notification'::regclass
@@ -57,11 +57,12 @@ async def retention(site: Site) -> Finding:
     """Old rows leave: BELFRY_RETENTION_DAYS is set, and pruning keeps up."""
     days = site.config.retention_days
     rows, size = await site.row(SIZE)
+    much = f"some {rows:,} notifications, {size} in all" if rows >= 0 else f"{size} in all, not analyzed yet"
     if days is None:
         if rows < MANY_ROWS:
-            return ok(f"everything is kept: some {rows:,} notifications, {size} in all")
+            return ok(f"everything is kept: {much}")
         return warn(
-            f"everything is kept, some {rows:,} notifications, {size} in all",
+            f"everything is kept: {much}",
             "set BELFRY_RETENTION_DAYS for `belfry serve`, or run `belfry prune --older-than 90d` now and then",
         )
     oldest = [age for (age,) in await site.rows(OLDEST)]
@@ -70,4 +71,4 @@ async def retention(site: Site) -> Finding:
             f"{days} days, and the oldest notification is {oldest[0]:.0f} days old",
             "see that a relay runs with BELFRY_RETENTION_DAYS, its log for prune_failed, and long transactions",
         )
-    return ok(f"{days} days: some {rows:,} notifications, {size} in all")
+    return ok(f"{days} days: {much}")

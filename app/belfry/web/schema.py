@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any, cast
@@ -123,6 +124,7 @@ def _page(schema: dict[str, Any], reference: str) -> Iterator[str]:
     """The page; `reference` leads from it to the document, wherever a host has mounted us."""
     title = escape(f"{schema['info']['title']} {schema['info']['version']}")
     yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+    yield '<meta name="viewport" content="width=device-width">'
     yield "<style>body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font-family: system-ui }</style>"
     yield f"<h1>{title}</h1><p>{escape(schema['info'].get('description', ''))}</p>"
     yield f'<p>The whole document: <a href="{reference}">openapi.json</a>.</p>'
@@ -133,8 +135,17 @@ def _page(schema: dict[str, Any], reference: str) -> Iterator[str]:
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
     yield f"<h2><code>{method.upper()} {escape(path)}</code></h2>"
-    yield f"<p>{escape(operation.get('summary', ''))}. {escape(operation.get('description', ''))}</p><ul>"
-    for parameter in operation.get("parameters", ()):
-        about = escape(parameter.get("description", "") or "")
-        yield f"<li><code>{escape(parameter['name'])}</code> ({escape(parameter['in'])}) {about}</li>"
-    yield "</ul>"
+    texts = (operation.get("summary", ""), operation.get("description", ""))
+    yield f"<p>{' '.join(_sentence(text) for text in texts if text)}</p>"
+    if parameters := operation.get("parameters"):
+        yield "<ul>"
+        for each in parameters:
+            about = _sentence(each.get("description") or "")
+            yield f"<li><code>{escape(each['name'])}</code> ({escape(each['in'])}) {about}</li>"
+        yield "</ul>"
+
+
+def _sentence(text: str) -> str:
+    """A text of the document, with its code as code, and an end where it has none."""
+    ended = text if not text or text[-1] in ".?!" else f"{text}."
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(ended))
