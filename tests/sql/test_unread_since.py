@@ -145,6 +145,33 @@ async def test_pages_of_any_size_tell_everyone_once_in_order(connect: Any, ask: 
         assert told == whole, size
 
 
+@pytest.mark.parametrize("after", ["", "u100"], ids=["the first", "a later one"])
+async def test_a_page_costs_a_page_however_many_are_in_the_topic(connect: Any, ask: Any, after: str) -> None:
+    connection = await connect()
+    await connection.execute(
+        "INSERT INTO belfry.inbox (recipient, since) SELECT 'u' || n, 0 FROM generate_series(1, 900) n"
+    )
+    sent = await ask.call(connection, "broadcast", kind="k")
+    await ask.call(connection, "mark_all_read", recipient="u11")
+    async with connection.transaction():
+        await connection.execute("SET LOCAL track_functions = 'all'")
+        page = "SELECT id, recipient FROM belfry.unread_since('-1 hour', NULL, %s, %s, 5)"
+        assert len(await pairs(connection, page, sent, after)) == 5
+        judged = "SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'mailbox'"
+        assert 5 <= await ask.value(connection, judged) < 10
+
+
+async def test_what_a_batch_of_read_ones_precedes_is_told(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    for _ in range(2):
+        await connection.execute(
+            "INSERT INTO belfry.notification (recipient, kind) SELECT 'u1', 'k' FROM generate_series(1, 1000)"
+        )
+        await ask.call(connection, "mark_all_read", recipient="u1")
+    sent = await send(ask, connection)
+    assert await pairs(connection) == [(sent, "u1")]
+
+
 async def test_who_may_ask(connect: Any, ask: Any) -> None:
     connection = await connect()
     assert await callers(ask, connection, "unread_since") == ["belfry_relay", "belfry_sender"]
