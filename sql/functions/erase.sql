@@ -6,7 +6,9 @@ DECLARE
     removed bigint := 0;
 BEGIN
     PERFORM belfry.require_recipient(erase.recipient);
-    -- First, as whoever changes this recipient's state does: they wait, and then find nothing.
+    -- Who defines a segment may be about to put them into it, as may who sets their traits: hence these go before stays.
+    PERFORM pg_advisory_xact_lock_shared(1111837766, 4);
+    -- First of the rows, as whoever changes this recipient's state does: they wait, and then find nothing.
     DELETE FROM belfry.inbox WHERE inbox.recipient = erase.recipient;
     GET DIAGNOSTICS gone = ROW_COUNT;
     removed := removed + gone;
@@ -19,13 +21,13 @@ BEGIN
     DELETE FROM belfry.scheduled WHERE scheduled.recipient = erase.recipient;
     GET DIAGNOSTICS gone = ROW_COUNT;
     removed := removed + gone;
+    DELETE FROM belfry.traits WHERE traits.recipient = erase.recipient;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    removed := removed + gone;
     DELETE FROM belfry.subscription WHERE subscription.recipient = erase.recipient;
     GET DIAGNOSTICS gone = ROW_COUNT;
     removed := removed + gone;
     DELETE FROM belfry.preference WHERE preference.recipient = erase.recipient;
-    GET DIAGNOSTICS gone = ROW_COUNT;
-    removed := removed + gone;
-    DELETE FROM belfry.traits WHERE traits.recipient = erase.recipient;
     GET DIAGNOSTICS gone = ROW_COUNT;
     removed := removed + gone;
     DELETE FROM belfry.change WHERE change.recipient = erase.recipient;

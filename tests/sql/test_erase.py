@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import pytest
 from calling import NO_NAMES, callers, refused
 
 WHO = "zoe-the-one-to-forget"
@@ -62,6 +64,29 @@ async def test_nobody_else_loses_anything(connect: Any, ask: Any) -> None:
     for table in tables:
         assert await ask.rows(connection, table) == before[table], table
     assert direct in await ask.column(connection, "SELECT id FROM belfry.list_inbox('u1')")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "SELECT belfry.define_segment('all', '{}'::jsonb)",
+        f"SELECT belfry.set_traits('{WHO}', '{{\"plan\": \"pro\"}}')",
+    ],
+    ids=["a segment is defined", "traits are set"],
+)
+async def test_who_is_put_into_a_segment_meanwhile_is_out_of_it_too(
+    connect: Any, ask: Any, until_it_waits: Any, other: str
+) -> None:
+    one, two = await connect(), await connect()
+    await one.execute("SELECT belfry.define_segment('pro', '{\"plan\": \"pro\"}'::jsonb)")
+    await ask.call(one, "set_traits", recipient=WHO, traits='{"plan": "free"}')
+    async with one.transaction():
+        await one.execute(other.encode())
+        forgetting = asyncio.create_task(ask.call(two, "erase", recipient=WHO))
+        await until_it_waits(two)
+    await forgetting
+    assert await ask.rows(one, "subscription") == []
+    assert await ask.rows(one, "traits") == []
 
 
 async def test_it_belongs_to_the_callers_transaction(connect: Any, ask: Any) -> None:
