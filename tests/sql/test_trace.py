@@ -71,7 +71,7 @@ async def test_an_id_whose_transaction_is_open_or_was_rolled_back_and_that_of_a_
     await connection.execute("SELECT belfry.settle()")
     assert await verdict(connection, changed) == told
     gone = await trace(connection, number)
-    assert gone["verdict"] .startswith("There is none: the transaction that took this id was rolled back")
+    assert gone["verdict"].startswith("There is none: the transaction that took this id was rolled back")
     assert gone["settled"] is True
 
 
