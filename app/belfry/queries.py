@@ -138,18 +138,20 @@ async def members(connection: Connection, recipients: Iterable[str]) -> dict[str
 # --- state and counts ----------------------------------------------------------------------------------------
 
 
-async def badges(connection: Connection, scopes: Sequence[Scope], cursor: Cursor) -> dict[Scope, Badge]:
-    """The counts of many scopes, of what a cursor has seen."""
+async def badges(connection: Connection, scopes: Sequence[Scope], cursor: Cursor) -> tuple[dict[Scope, Badge], float]:
+    """The counts of many scopes, of what a cursor has seen; and how many seconds the server counted."""
     if not scopes:
-        return {}
+        return {}, 0.0
     asked = [{**one._asdict(), "topics": None if one.topics is None else sorted(one.topics)} for one in scopes]
     los, his = [lo for lo, _ in cursor.gaps], [hi for _, hi in cursor.gaps]
     found = await connection.execute(
-        "SELECT place, unread, unseen FROM belfry.badges(%s, %s, %s::bigint[], %s::bigint[])",
+        "SELECT place, unread, unseen, extract(epoch FROM clock_timestamp() - statement_timestamp())::float8"
+        " FROM belfry.badges(%s, %s, %s::bigint[], %s::bigint[])",
         (Jsonb(asked), cursor.head, los, his),
         prepare=True,
     )
-    return {scopes[place - 1]: Badge(unread, unseen) for place, unread, unseen in await found.fetchall()}
+    counted = await found.fetchall()
+    return {scopes[place - 1]: Badge(unread, unseen) for place, unread, unseen, _ in counted}, counted[-1][3]
 
 
 RECEIPTS: LiteralString = """

@@ -24,22 +24,20 @@ log = logging.getLogger(__name__)
 
 COUNT_SECONDS = 2.0
 UNCOUNTED_SECONDS = 60.0
-FIRST_CLIENTS, MOST_CLIENTS, FEWEST_CLIENTS = 250, 8000, 50
-LET_IN_SECONDS = 0.25
+FIRST_CLIENTS, MOST_CLIENTS, FEWEST_CLIENTS = 1000, 8000, 50
+LET_IN_SECONDS = 1.0
 
 
 class Pace:
-    """How many clients are let in with one poll: so many that what is new need not wait for long meanwhile."""
+    """How many clients are let in with one poll: so many that what is new need not wait for their counts."""
 
     def __init__(self) -> None:
         self.clients = FIRST_CLIENTS
 
-    def took(self, clients: int, seconds: float) -> None:
-        """A turn that let in so many has ended."""
-        if seconds > LET_IN_SECONDS:
-            self.clients = max(FEWEST_CLIENTS, int(min(clients, self.clients) * min(0.5, LET_IN_SECONDS / seconds)))
-        elif clients >= self.clients and seconds < LET_IN_SECONDS / 2:
-            self.clients = min(MOST_CLIENTS, self.clients * 2)
+    def took(self, scopes: int, seconds: float) -> None:
+        """The server has counted for so many: how many can it count for in a moment?"""
+        fitting = int(scopes * LET_IN_SECONDS / max(seconds, 0.001))
+        self.clients = max(FEWEST_CLIENTS, min(fitting, 2 * self.clients, MOST_CLIENTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,7 @@ class Reader:
     def __init__(self, hub: Hub, page_rows: int, counts: Counter[str]) -> None:
         self._hub = hub
         self._page_rows = page_rows
+        self.pace = Pace()
         self._counts = counts
         self._uncounted: dict[str, float] = {}  # whose counts took too long, and until when they are not asked for
 
@@ -127,12 +126,17 @@ class Reader:
         self._counts["badge_queries"] += bool(asked)
         try:
             async with asyncio.timeout(COUNT_SECONDS):
-                return await queries.badges(connection, asked, after)
+                badges, seconds = await queries.badges(connection, asked, after)
         except TimeoutError:
             log.warning("counting for %d streams took too long", len(asked), extra={"action": "uncounted"})
-            if len(asked) <= FEWEST_CLIENTS:
+            if len(asked) > FEWEST_CLIENTS:
+                self.pace.took(len(asked), 4 * LET_IN_SECONDS)
+            else:
                 self._uncounted |= {scope.recipient: now + UNCOUNTED_SECONDS for scope in asked}
             return None
+        if len(asked) >= FEWEST_CLIENTS:  # few tell nothing of many
+            self.pace.took(len(asked), seconds)
+        return badges
 
     async def _withheld(self, connection: queries.Connection, late: Iterable[Row]) -> Withheld:
         """Who has a state of a late notification already: somebody knew it before this relay did.

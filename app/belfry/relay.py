@@ -28,7 +28,7 @@ from belfry.hub import FOLLOWED, Hub
 from belfry.listener import Listener
 from belfry.model import EVERYONE, Row, State
 from belfry.owners import Owners, settle_far
-from belfry.reading import FEWEST_CLIENTS, News, Pace, Reader, Snapshot
+from belfry.reading import FEWEST_CLIENTS, News, Reader, Snapshot
 from belfry.recent import Recent
 from belfry.replay import Replay
 from belfry.stream import Stream
@@ -78,7 +78,6 @@ class Relay:
         self._recent = Recent(Cursor(0), max_rows=config.recent_rows, max_bytes=config.recent_bytes)
         self._newest: Row | None = None
         self._waiting: dict[Stream, str | None] = {}  # who is to be let in, and the cursor that their client brought
-        self._pace = Pace()
         self._draining = False
         self._probe_everything = False
         self._woken = asyncio.Event()
@@ -246,7 +245,7 @@ class Relay:
         Reading may fail and changes nothing. From `_see` on nothing may fail: what was seen must be dispatched.
         """
         began = self._now()
-        arrivals = dict(islice(self._waiting.items(), self._pace.clients))
+        arrivals = dict(islice(self._waiting.items(), self._reader.pace.clients))
         if len(arrivals) < len(self._waiting):
             self._woken.set()  # the others come with the next
         before = self.tracker.cursor(self.epoch)
@@ -258,8 +257,6 @@ class Relay:
         self.bell.polled(count, rung=rung, began=began, ended=snapshot.polled_at)
         await self._dispatch(before, fresh, snapshot.news)
         self._let_in(arrivals, plan, snapshot)
-        if arrivals:
-            self._pace.took(len(arrivals), self._now() - began)
         return count
 
     def _see(self, plan: Plan, snapshot: Snapshot) -> tuple[int, list[tuple[Row, bytes]]]:

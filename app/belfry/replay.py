@@ -64,10 +64,11 @@ class Replay:
         late = _learned_late(stream, start.client)
         found = None if late or start.everything else recent.rows(start.client, seen)
         if found is not None and not _expiring(found):
-            frames = self._frames(stream, found, start.client, seen)
-            if sum(map(len, frames)) <= AT_ONCE_BYTES:
+            own = [row for row in found if row.payload is not None and stream.wants(row)]
+            # Weighed before the lines with their cursors are made, which cost most: a crowd that was long away waits.
+            if sum(len(row.payload or b"") for row in own) <= AT_ONCE_BYTES:
                 self.counts["recent"] += 1
-                stream.go_live(b"".join([opening, *frames, closing]))
+                stream.go_live(b"".join([opening, *self._frames(stream, own, start.client, seen), closing]))
                 return
         self.counts["table"] += 1
         stream.replay(self._write(stream, start, seen, opening, closing))
@@ -91,7 +92,7 @@ class Replay:
             assert start.client is not None
             corrected = await self._pages(stream, start.client, seen, everything=start.everything)
             if corrected and not closing:
-                badges = await self._patiently(stream, queries.badges, [stream.scope], seen)
+                badges, _ = await self._patiently(stream, queries.badges, [stream.scope], seen)
                 closing = self._ready(stream, seen, badges.get(stream.scope))
             stream.go_live(closing)
         except Exception:

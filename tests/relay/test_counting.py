@@ -22,8 +22,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Scope]]:
 
     async def slowly(connection: Any, scopes: Sequence[Scope], cursor: Any) -> Any:
         asked.append(scopes)
-        await asyncio.sleep(30 if any(scope.recipient == SLOW for scope in scopes) else 0.01 * len(scopes))
-        return await badges(connection, scopes, cursor)
+        slow = 30.0 if any(scope.recipient == SLOW for scope in scopes) else 0.01 * len(scopes)
+        await asyncio.sleep(slow)
+        found, seconds = await badges(connection, scopes, cursor)
+        return found, seconds + slow
 
     monkeypatch.setattr(queries, "badges", slowly)
     monkeypatch.setattr(reading, "COUNT_SECONDS", 0.8)
