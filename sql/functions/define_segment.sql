@@ -50,8 +50,10 @@ BEGIN
         RETURN;
     END IF;
     PERFORM belfry.require_argument(
-        define_segment.filter <> '' AND NOT EXISTS (SELECT FROM unnest(pairs) AS pair WHERE pair !~ '^\s*[^:\s]+\s*:\s*\S'),
-        'filter', 'It is neither a JSON object nor trait:value pairs.', 'Give for example plan:pro,role:admin.');
+        define_segment.filter <> '' AND NOT EXISTS (SELECT FROM unnest(pairs) AS pair WHERE pair !~ '^\s*[^:\s]+\s*:\s*\S')
+            AND cardinality(pairs) = (SELECT count(DISTINCT btrim(split_part(pair, ':', 1))) FROM unnest(pairs) AS pair),
+        'filter', 'It is neither a JSON object nor trait:value pairs, each trait once.',
+        'Give for example plan:pro,role:admin.');
     PERFORM belfry.define_segment(define_segment.name, (
         SELECT jsonb_object_agg(btrim(split_part(pair, ':', 1)), btrim(substr(pair, strpos(pair, ':') + 1)))
         FROM unnest(pairs) AS pair));

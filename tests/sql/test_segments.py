@@ -62,6 +62,7 @@ async def test_bad_arguments_are_refused_by_name_and_nothing_is_left(connect: An
 
 
 NO_FILTERS = [None, "", " ", "plan", "plan:", ":pro", "plan: ", "plan:pro,", ",plan:pro", "plan:pro,role", "[1]", '"x"']
+NO_FILTERS += ["plan:pro,plan:free", "plan:pro, plan :pro"]
 NO_FILTERS += ["{", "{plan:pro}", '{"plan": "pro"', '{"plan": "pro"} x', "null"]
 
 
