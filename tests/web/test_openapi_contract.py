@@ -15,7 +15,7 @@ import pytest
 from asking import Api
 from streams import Serve
 
-SECONDS = 90
+SECONDS = 180
 CONFIG = """
 [auth.openapi.token]
 bearer = "{token}"
