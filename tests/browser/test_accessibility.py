@@ -185,6 +185,17 @@ def test_what_is_archived_leaves_the_focus_to_the_next(page: Page, site: Site) -
     page.keyboard.press("Tab")
 
 
+def test_when_the_last_one_goes_the_focus_stays_in_the_inbox(page: Page) -> None:
+    tab_to(page, "title: Three")
+    for rest in (["Two", "One"], ["One"], []):
+        tab_to(page, "tool archive: Archive")
+        page.keyboard.press("Enter")
+        shows(page, *rest)
+    assert focused(page) != "BODY: Shop"
+    page.keyboard.press("Shift+Tab")
+    assert focused(page) == "tab: All"
+
+
 def test_a_snooze_is_chosen_from_a_menu(page: Page, site: Site) -> None:
     tab_to(page, "title: Three")
     tab_to(page, "tool snooze: Snooze")

@@ -87,7 +87,7 @@ def test_what_was_archived_or_snoozed_can_be_brought_back(site: Site) -> None:
     use(page, "snooze")
     page.locator("[part=choice]").first.click()
     shows(page)
-    assert site.counts() == (0, 0)
+    until(lambda: site.counts() == (0, 0))
     tab(page, "Snoozed")
     shows(page, "One")
     use(page, "unsnooze")

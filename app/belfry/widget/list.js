@@ -23,7 +23,7 @@ export const createList = (act) => {
   };
 
   const element = make('ul', {
-    role: 'list',
+    role: 'list', tabIndex: -1,
     onfocusin: (/** @type {Event} */ { target }) => rove([...rows.values()].find(({ open }) => open === target)),
     onkeydown(/** @type {KeyboardEvent} */ event) {
       const open = /** @type {HTMLElement} */ (event.target);
@@ -33,7 +33,7 @@ export const createList = (act) => {
     },
   });
 
-  /** Let go of those that are no more; who was there goes to the next. @param {Set<number>} kept */
+  /** Let go of those that are no more; who was there goes to the next, or stays in the list. @param {Set<number>} kept */
   const sweep = (kept) => {
     const at = order.findIndex((id) => !kept.has(id) && rows.get(id)?.node.matches(':focus-within'));
     const next = order.slice(at).find((id) => kept.has(id)) ?? order.findLast((id) => kept.has(id));
@@ -42,7 +42,7 @@ export const createList = (act) => {
       node.remove();
       rows.delete(id);
     }
-    if (at >= 0 && next) rows.get(next)?.open.focus();
+    if (at >= 0) (next ? rows.get(next)?.open : element)?.focus();
   };
 
   return {

@@ -69,6 +69,7 @@ svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-
   background: var(--_accent); color: light-dark(#fff, #111); font-weight: 600; font-size: 13px; box-shadow: 0 4px 14px #0003; animation: appear .14s ease-out;
 }
 ul { list-style: none; padding: 0 }
+ul:focus { outline: 0 }
 li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part=day] { padding: 14px 16px 4px; color: var(--_muted); font-size: 12px; font-weight: 600 }
 [part~=item] { position: relative; display: flex; gap: 12px; padding-block: 11px; padding-inline: 22px 16px }
