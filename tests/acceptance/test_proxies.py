@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,9 @@ PROXIES = [
         "nginx",
         "nginx.conf",
         {
-            r"^worker_processes auto;": "daemon off; worker_processes 1; pid {directory}/pid; error_log stderr;",
+            r"^worker_processes auto;": "daemon off; worker_processes 1; pid {directory}/pid;",
             r"^worker_rlimit_nofile.*": "",
+            r"^error_log \S+": "error_log stderr",
             r"listen 443 ssl http2;": "listen 127.0.0.1:{port};",
             r"^ *ssl_certificate.*\n": "",
             r"allow 127.0.0.1;": "",
@@ -180,35 +181,70 @@ async def test_a_drain_says_goodbye_through_the_proxy_and_ends_the_stream(throug
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("proxy", PROXIES, ids=lambda proxy: proxy.program)
 async def test_without_a_relay_a_stream_is_told_to_come_again_and_nobody_else(proxy: Proxy, tmp_path: Path):
-    """Whatever is not 200 ends an EventSource for good."""
+    """Whatever is not 200 ends an EventSource for good. What a log says of it has no ticket."""
     async with before(proxy, free_port(), tmp_path) as port, httpx.AsyncClient(timeout=30) as http:
-        told = await http.get(f"http://127.0.0.1:{port}/v1/stream?cursor=0")
+        told = await http.get(f"http://127.0.0.1:{port}/v1/stream?cursor=0&ticket=good-for-an-hour")
         assert (told.status_code, told.headers["content-type"]) == (200, "text/event-stream")
         assert {line.partition(":")[0] for line in told.text.splitlines() if ":" in line} <= {"retry"}
         assert (await http.get(f"http://127.0.0.1:{port}/v1/inbox")).status_code in (502, 503)
+    assert "good-for-an-hour" not in (tmp_path / "log").read_text()
 
 
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """All that a relay says in the test below."""
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
-    await writer.drain()
-    writer.close()
+class Standin:
+    """All that a relay is in the test below: streams stay open until it goes, and the rest is answered."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._streams: list[asyncio.StreamWriter] = []
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._answer, "127.0.0.1", self.port)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        if b"/v1/stream" in asked:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nretry: 1\n\n")
+            self._streams.append(writer)
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        await writer.drain()
+        writer.close()
+
+    def stop(self) -> None:
+        self._server.close()
+        while self._streams:
+            self._streams.pop().close()
+
+
+async def follow(port: int) -> asyncio.StreamWriter:
+    """A stream that is left open."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /v1/stream HTTP/1.1\r\nHost: belfry\r\n\r\n")
+    assert b" 200 " in await reader.readline()
+    return writer
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("proxy", PROXIES, ids=lambda proxy: proxy.program)
 async def test_two_relays_are_restarted_one_after_the_other_and_no_request_fails(proxy: Proxy, tmp_path: Path):
-    ports = [free_port(), free_port()]
-    relays = [await asyncio.start_server(answer, "127.0.0.1", port) for port in ports]
-    async with before(proxy, ports[0], tmp_path, ports[1]) as port, httpx.AsyncClient(timeout=30) as http:
-        for number in (0, 1):
-            relays[number].close()
-            said = [(await http.get(f"http://127.0.0.1:{port}/v1/inbox")).status_code for _ in range(6)]
-            assert said == [200] * 6
-            relays[number] = await asyncio.start_server(answer, "127.0.0.1", ports[number])
-    for relay in relays:
-        relay.close()
+    """Neither is the one that is away chosen for having the fewest streams, nor the one that is back taken for dead."""
+    relays = [Standin(), Standin()]
+    async with AsyncExitStack() as stack:
+        for relay in relays:
+            await relay.start()
+            stack.callback(relay.stop)
+        port = await stack.enter_async_context(before(proxy, relays[0].port, tmp_path, relays[1].port))
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
+        for relay in [None, *relays]:
+            if relay:
+                relay.stop()
+            for _ in range(4):
+                stack.callback((await follow(port)).close)
+            said = [(await http.get(f"http://127.0.0.1:{port}/v1/inbox")).status_code for _ in range(4)]
+            assert said == [200] * 4
+            if relay:
+                await relay.start()
+                await asyncio.sleep(1)
 
 
 async def test_what_is_for_the_platform_stays_inside(through: tuple[Belfry, int]):
