@@ -112,7 +112,8 @@ class Tab:
         return self.evaluate("(name) => heard.filter((each) => each[0] === name).map((each) => each[1])", name)
 
     def until_live(self, seconds: float = SECONDS) -> Tab:
-        until(lambda: self.status == "live", seconds)
+        """And its list is there: a tab that does not lead is live as soon as the one that leads says so."""
+        until(lambda: self.status == "live" and self.evaluate("client.snapshot.loaded"), seconds)
         return self
 
     def until_shows(self, inbox: list[list[Any]], counts: tuple[int, int], seconds: float = SECONDS) -> None:
