@@ -104,8 +104,9 @@ def render(head: int, gaps: Iterable[Range], epoch: str = "") -> str:
         return prefix
     distances.reverse()
     text = _render_distances(distances)
-    while len(prefix) + 1 + len(text) > MAX_CURSOR_BYTES:
-        distances = merge_nearest(distances, len(distances) * 3 // 4)
+    room = MAX_CURSOR_BYTES - len(prefix) - 1
+    while len(text) > room:  # what is merged takes more bytes a range
+        distances = merge_nearest(distances, len(distances) * room // len(text) * 9 // 10)
         text = _render_distances(distances)
     return f"{prefix}~{text}"
 
