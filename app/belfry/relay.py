@@ -11,24 +11,23 @@ import logging
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
-from itertools import islice
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from belfry import attach, choices, history, queries, ringer, sse
+from belfry import choices, history, queries, ringer, sse
 from belfry.backoff import Backoff
 from belfry.config import Config
 from belfry.cursor import Cursor, subtract
 from belfry.doorbell import Doorbell
+from belfry.entrance import Arrivals, Entrance
 from belfry.greeter import Greeter
 from belfry.hub import FOLLOWED, Hub
 from belfry.listener import Listener
-from belfry.model import EVERYONE, Row, State
+from belfry.model import Row, State
 from belfry.owners import Owners, settle_far
-from belfry.reading import FEWEST_CLIENTS, News, Reader, Snapshot
+from belfry.reading import News, Reader, Snapshot
 from belfry.recent import Recent
 from belfry.replay import Replay
 from belfry.stream import Stream
@@ -77,10 +76,8 @@ class Relay:
         self._reader = Reader(hub, config.page_rows, self.counts)
         self._recent = Recent(Cursor(0), max_rows=config.recent_rows, max_bytes=config.recent_bytes)
         self._newest: Row | None = None
-        self._waiting: dict[Stream, str | None] = {}  # who is to be let in, and the cursor that their client brought
-        self._draining = False
-        self._probe_everything = False
         self._woken = asyncio.Event()
+        self._entrance = Entrance(hub, replay, self._woken.set)
         self.greeter = Greeter(api_pool, self._woken.set)
         self._rung = False
         self._told_to_poll = False
@@ -96,7 +93,7 @@ class Relay:
     @property
     def load(self) -> int:
         """Streams that are open, or wait to be let in."""
-        return len(self.hub.streams) + len(self._waiting)
+        return len(self.hub.streams) + len(self._entrance)
 
     def glance(self) -> Tracker:
         """A copy of head and gaps: all of it is visible to whatever reads from now on."""
@@ -119,24 +116,17 @@ class Relay:
 
     def attach(self, stream: Stream, requested: str | None) -> None:
         """Let a stream in after the next poll that begins from now; until then it only waits."""
-        if self._draining:
-            self.hub.end(stream, "drain")
-            return
-        self._waiting[stream] = requested
-        self._woken.set()
+        self._entrance.come(stream, requested)
 
     def detach(self, stream: Stream) -> None:
         """The client has left."""
-        self._waiting.pop(stream, None)
+        self._entrance.leave(stream)
         stream.gone()
         self.hub.remove(stream)
 
     async def drain(self, grace_seconds: float) -> None:
         """End all streams gently, those too that wait to be let in, and whoever comes from now on."""
-        self._draining = True
-        waiting, self._waiting = self._waiting, {}
-        for stream in waiting:
-            self.hub.end(stream, "drain", grace_seconds=grace_seconds)
+        self._entrance.drain(grace_seconds)
         await self.hub.drain(grace_seconds)
 
     async def run(self) -> None:
@@ -245,11 +235,9 @@ class Relay:
         Reading may fail and changes nothing. From `_see` on nothing may fail: what was seen must be dispatched.
         """
         began = self._now()
-        arrivals = dict(islice(self._waiting.items(), self._reader.pace.clients))
-        if len(arrivals) < len(self._waiting):
-            self._woken.set()  # the others come with the next
+        arrivals = self._entrance.next(self._reader.pace.clients)
         before = self.tracker.cursor(self.epoch)
-        plan = self.tracker.plan(began, page=self._config.page_rows, everything=self._probe_everything)
+        plan = self.tracker.plan(began, page=self._config.page_rows, everything=self._entrance.probe_everything)
         async with asyncio.timeout(QUERY_SECONDS):
             await self.greeter.greet(connection, {stream.recipient for stream in arrivals})
             snapshot = await self._reader.read(connection, plan, self.tracker, arrivals)
@@ -295,45 +283,17 @@ class Relay:
         for stream in late:
             self._replay.rejoin(stream, before, seen, badges.get(stream.scope))
 
-    def _let_in(self, arrivals: Mapping[Stream, str | None], plan: Plan, snapshot: Snapshot) -> None:
-        """Register streams, and copy the cursor for them, in one step.
-
-        A client that has seen rows in ranges which this poll has not read (from another relay) would get them again:
-        it waits until they are read. Who is new waits until that is recorded.
-        """
-        self._probe_everything = False
-        if snapshot.state is None or (snapshot.news.badges is None and len(arrivals) > FEWEST_CLIENTS):
+    def _let_in(self, arrivals: Arrivals, plan: Plan, snapshot: Snapshot) -> None:
+        """Let in who waited, with the cursor as it is now, unless the history is another: then the tick starts over."""
+        if snapshot.state is None:  # nobody waited
             return
-        if snapshot.state.epoch != self.epoch:  # the tick will start over; then they are let in
+        if snapshot.state.epoch != self.epoch:
             self._ticked_at = float("-inf")
             return
         read = [(probe.lo, to) for probe, to in zip(plan.probes, snapshot.found.covered, strict=True)]
         unread = subtract(self.tracker.gaps, [span for span in read if span[0] <= span[1]])
         seen = self.tracker.cursor(self.epoch)
-        state, now = snapshot.state, self._now()
-        for stream, requested in arrivals.items():
-            if self._waiting.pop(stream, self) is self:
-                continue  # the client has left
-            if EVERYONE not in snapshot.members[stream.recipient].stays:
-                self._waiting[stream] = requested
-            elif stream.ends_at <= now:
-                self.hub.end(stream, stream.ends_because)
-            elif attach.knows(requested, unread, epoch=state.epoch, last_value=state.last_value):
-                self._waiting[stream] = requested
-                self._probe_everything = True
-                self._woken.set()
-            else:
-                self._begin_replay(stream, requested, seen, snapshot)
-
-    def _begin_replay(self, stream: Stream, requested: str | None, seen: Cursor, snapshot: Snapshot) -> None:
-        """Let one stream in; whatever happens there is no other stream's concern."""
-        member, badge = snapshot.members[stream.recipient], (snapshot.news.badges or {}).get(stream.scope)
-        assert snapshot.state is not None
-        try:
-            self._replay.begin(stream, requested, member, seen, snapshot.state, self._recent, badge)
-        except Exception:
-            log.exception("a stream could not be let in and is sent away", extra={"action": "attach_failed"})
-            self.hub.end(stream, "rotate")
+        self._entrance.let_in(arrivals, seen, unread, snapshot, self._recent, self._now())
 
     # --- between polls ---------------------------------------------------------------------------------------
 
