@@ -242,7 +242,7 @@ async def test_a_client_whose_connection_fails_while_it_is_let_in_concerns_nobod
         raise OSError("a fault of the test")
 
     belfry.relay.attach(Stream("u1", fails, 10_000), None)
-    await eventually(lambda: not belfry.relay._waiting)
+    await eventually(lambda: belfry.relay.load == len(belfry.relay.hub.streams))
     await send(await connect(), "for everybody else")
     assert await client.titles(1) == ["for everybody else"]
     assert belfry.relay.load == 1
