@@ -431,7 +431,7 @@ async def test_rows_that_outlive_the_retention_are_told(database: str, connect: 
 
 async def test_much_without_a_retention_is_told(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await look(database, growth.retention)).state == "ok"
-    monkeypatch.setattr(growth, "MANY_ROWS", 0)
+    monkeypatch.setattr(growth, "MANY_ROWS", -1)
     assert "BELFRY_RETENTION_DAYS" in (await look(database, growth.retention)).advice
 
 
