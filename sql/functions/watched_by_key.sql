@@ -7,7 +7,9 @@ DECLARE
 BEGIN
     SELECT
         pg_get_constraintdef(k.oid) AS definition,
-        string_agg(format('array_agg(%I)', a.attname), ', ') AS arrays,
+        string_agg(quote_ident(a.attname), ', ') AS names,
+        quote_ident(min(a.attname)) AS first,
+        string_agg(format('array_agg(%I) AS %1$I', a.attname), ', ') AS arrays,
         string_agg(format('old.%I OPERATOR(pg_catalog.=) new.%1$I', a.attname), ' AND ') AS same
     INTO key
     FROM pg_catalog.pg_constraint AS k
@@ -22,17 +24,20 @@ BEGIN
     -- Asked again each time: keys are dropped, and a parent's key says nothing of its children's rows. By two statements:
     -- where a column of the key was renamed, only the first is read. Arrays of more rows would grow large.
     RETURN format($statements$
-    IF (SELECT count(*) BETWEEN 100 AND 100000 FROM (SELECT FROM belfry_new LIMIT 100001) AS r)
+    IF EXISTS (SELECT FROM belfry_new OFFSET 99)
         AND (SELECT c.relkind = 'p' OR NOT c.relhassubclass FROM pg_catalog.pg_class AS c WHERE c.oid = TG_RELID)
         AND EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
-            WHERE k.conrelid = TG_RELID AND pg_catalog.pg_get_constraintdef(k.oid) = %L)
+            WHERE k.conrelid = TG_RELID AND pg_catalog.pg_get_constraintdef(k.oid) = %1$L)
     THEN
-        unmoved := (SELECT ROW(%s) FROM belfry_old) = (SELECT ROW(%2$s) FROM belfry_new);
+        unmoved := (
+            SELECT "belfry o" = "belfry n" AND cardinality("belfry n".%2$s) <= 100000
+            FROM (SELECT %3$s FROM (SELECT %4$s FROM belfry_old LIMIT 100001) AS r) AS "belfry o",
+                (SELECT %3$s FROM (SELECT %4$s FROM belfry_new LIMIT 100001) AS r) AS "belfry n");
     END IF;
-    IF unmoved THEN%s
-    ELSE%s
+    IF unmoved THEN%5$s
+    ELSE%6$s
     END IF;$statements$,
-        key.definition, key.arrays,
+        key.definition, key.first, key.arrays, key.names,
         belfry.watched_statements(
             format('(SELECT * FROM belfry_old) AS old JOIN (SELECT * FROM belfry_new) AS new ON %s', key.same) || matching,
             columns, deduped),

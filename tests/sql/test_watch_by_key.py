@@ -80,6 +80,16 @@ async def test_a_key_of_several_columns_one_of_them_renamed_later(shop: Any, rig
     assert sorted(await told(shop)) == sorted(right + back)
 
 
+async def test_a_key_whose_columns_have_the_names_of_ours(shop: Any, right: list[Any]) -> None:
+    await fill(shop)
+    await shop.execute("ALTER TABLE orders DROP CONSTRAINT orders_pkey, ADD o int DEFAULT 1, ADD n int DEFAULT 1")
+    await shop.execute('ALTER TABLE orders ADD r int DEFAULT 1, ADD "a ""%" int DEFAULT 1')
+    await shop.execute('ALTER TABLE orders ADD PRIMARY KEY (o, n, r, "a ""%", id)')
+    await declare(shop, **MOVED)
+    await shop.execute("UPDATE orders SET note = note || '!'")
+    assert sorted(await told(shop)) == sorted(right)
+
+
 async def test_keys_that_are_arrays_or_of_a_type_of_ones_own(shop: Any, right: list[Any]) -> None:
     await fill(shop)
     await shop.execute("CREATE DOMAIN code AS bigint; ALTER TABLE orders ADD tags int[], ADD at code")
