@@ -69,11 +69,11 @@ def no_node() -> str | None:
 
 @functools.cache
 def no_builtin() -> str | None:
-    """Node from 22 on has an EventSource behind a flag that comes back."""
+    """Node from 24 on has an EventSource behind a flag that comes back."""
     if no_node() is None:
         told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-        if int(told.removeprefix("v").partition(".")[0]) < 22:
-            return "the EventSource of node before 22 does not come back reliably"
+        if int(told.removeprefix("v").partition(".")[0]) < 24:
+            return "the EventSource of node before 24 does not come back"
     return no_node()
 
 
