@@ -1,8 +1,8 @@
-"""How uvicorn hands us the connection itself: its own `send`, and a way to cut it off."""
+"""How uvicorn hands us the connection itself: its own `send`, a way to cut it off, and a life after the request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -10,10 +10,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 EXTENSION = "belfry.connection"
 
 
+Receive = Callable[[], Awaitable[Any]]
+Afterwards = Callable[[Receive], Awaitable[None]]
+
+
 class ServerConnection:
     """The connection of a response that is under way, without the wrappers that a framework puts around `send`."""
 
-    __slots__ = ("_cycle", "_flow", "_write", "abort", "send")
+    __slots__ = ("_cycle", "_flow", "_write", "abort", "afterwards", "send")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
@@ -21,6 +25,8 @@ class ServerConnection:
         self._write: Callable[[bytes], None] = cycle.transport.write
         self.send: Any = cycle.send
         self.abort: Callable[[], None] = cycle.transport.abort
+        self.afterwards: Afterwards | None = None
+        """What goes on with the response when the application has returned, and all that it held has gone."""
 
     def put(self, chunk: bytes) -> bool:
         """Write a framed chunk of a body that has begun; False, and nothing written, while the socket is full.
@@ -41,7 +47,38 @@ class StreamingProtocol(HttpToolsProtocol):
     `_start_asgi_task` is private to uvicorn: a test watches it, and without it streams use the `send` they are given.
     """
 
+    _answered: RequestResponseCycle | None = None
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        connection = ServerConnection(cycle)
         extensions: dict[str, Any] = cycle.scope.setdefault("extensions", {})  # type: ignore[assignment]
-        extensions[EXTENSION] = ServerConnection(cycle)
-        super()._start_asgi_task(cycle, app)
+        extensions[EXTENSION] = connection
+
+        async def request_and_after(scope: Any, receive: Receive, send: Any) -> None:
+            await app(scope, receive, send)
+            del scope
+            if connection.afterwards is not None:
+                self._forget_request(cycle)
+                await connection.afterwards(receive)
+
+        super()._start_asgi_task(cycle, request_and_after)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell it the request that is answered; uvicorn tells the newest, which may be one that waits behind it."""
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+        super().connection_lost(exc)
+
+    def _forget_request(self, cycle: RequestResponseCycle) -> None:
+        """Let go of what a request brought and a framework hung on it: more than all else that an idle stream holds."""
+        cycle.scope = {"method": cycle.scope["method"]}  # type: ignore[typeddict-item]  # `send` reads that alone
+        if self.cycle is cycle:
+            self.scope, self.headers = cycle.scope, []
+
+
+async def until_gone(receive: Receive) -> None:
+    """Wait until the client has left, or the response is complete."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

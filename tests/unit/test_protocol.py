@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import Any
 
 import pytest
 import uvicorn
 
 from belfry import sse
-from belfry.protocol import EXTENSION, ServerConnection, StreamingProtocol
+from belfry.protocol import EXTENSION, ServerConnection, StreamingProtocol, until_gone
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 
@@ -51,11 +52,11 @@ class Server:
         async with asyncio.timeout(10):
             await self.task
 
-    async def connect(self) -> tuple[ServerConnection, asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self, more: bytes = b"") -> tuple[ServerConnection, asyncio.StreamReader, asyncio.StreamWriter]:
         port = self.server.servers[0].sockets[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         self.writers.append(writer)
-        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n" + more)
         async with asyncio.timeout(10):
             connection, _ = await self.given.get()
         return connection, reader, writer
@@ -127,3 +128,58 @@ async def test_after_the_client_has_left_writing_is_harmless():
                 await asyncio.sleep(0.005)
         assert connection.put(sse.chunk(b"to nobody")) is True
         await connection.send(sse.body(b"to nobody"))
+
+
+# --- a response that outlives its request ---------------------------------------------------------------------
+
+
+class Heavy:
+    """Stands for what a framework keeps while a request is under way."""
+
+
+async def lasting(server: Server, more: bytes = b"") -> tuple[asyncio.StreamWriter, weakref.ref[Heavy], asyncio.Event]:
+    """A response that goes on after its application; what that held, and an event for the end."""
+    gone, held = asyncio.Event(), list[weakref.ref[Heavy]]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        heavy = scope["heavy"] = Heavy()
+        held.append(weakref.ref(heavy))
+        await send(START)
+        scope["extensions"][EXTENSION].afterwards = afterwards
+        await server.given.put((scope["extensions"][EXTENSION], send))
+
+    async def afterwards(receive: Any) -> None:
+        await until_gone(receive)
+        gone.set()
+
+    server.server.config.loaded_app = app
+    _, _, writer = await server.connect(more)
+    return writer, held[0], gone
+
+
+async def test_what_the_request_held_goes_while_the_response_lasts():
+    async with Server() as server:
+        _, held, gone = await lasting(server)
+        async with asyncio.timeout(10):
+            while held() is not None:  # noqa: ASYNC110 - no event tells it
+                await asyncio.sleep(0.005)
+        assert not gone.is_set()
+
+
+async def test_its_end_is_heard_of():
+    async with Server() as server:
+        writer, _, gone = await lasting(server)
+        writer.transport.abort()
+        async with asyncio.timeout(10):
+            await gone.wait()
+
+
+async def test_its_end_is_heard_of_when_a_second_request_waits_behind_it():
+    """uvicorn tells the newest request alone that the client has left."""
+    async with Server() as server:
+        writer, _, gone = await lasting(server, more=b"GET /second HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await asyncio.sleep(0.05)
+        assert not gone.is_set()
+        writer.transport.abort()
+        async with asyncio.timeout(10):
+            await gone.wait()

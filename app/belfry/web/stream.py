@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from functools import partial
 from typing import Annotated, Any
 
 from litestar import Request, get
@@ -17,7 +18,7 @@ from belfry import access, sse
 from belfry.auth import Credential, Verifier
 from belfry.config import Config
 from belfry.hub import Stream
-from belfry.protocol import EXTENSION, ServerConnection
+from belfry.protocol import EXTENSION, ServerConnection, until_gone
 from belfry.relay import Relay
 from belfry.vocabulary import refusals
 
@@ -44,12 +45,20 @@ class EventStream(ASGIResponse):
         stream.abort = connection.abort if connection else None
         await self.start_response(send=send)
         await stream.send(sse.body(sse.retry(self._relay.hub.jittered_retry())))
-        try:
-            self._relay.attach(stream, self._requested)
-            while (await receive())["type"] != "http.disconnect":
-                pass
-        finally:
-            self._relay.detach(stream)
+        life = partial(_live, self._relay, stream, self._requested)
+        if connection is not None:
+            connection.afterwards = life
+        else:
+            await life(receive)
+
+
+async def _live(relay: Relay, stream: Stream, requested: str | None, receive: Any) -> None:
+    """The stream is there for as long as its client."""
+    try:
+        relay.attach(stream, requested)
+        await until_gone(receive)
+    finally:
+        relay.detach(stream)
 
 
 class Refusal(ASGIResponse):
