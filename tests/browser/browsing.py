@@ -112,8 +112,7 @@ class Tab:
         return self.evaluate("(name) => heard.filter((each) => each[0] === name).map((each) => each[1])", name)
 
     def until_live(self, seconds: float = SECONDS) -> Tab:
-        """And its list is there: a tab that does not lead is live as soon as the one that leads says so."""
-        until(lambda: self.status == "live" and self.evaluate("client.snapshot.loaded"), seconds)
+        until(lambda: self.status == "live", seconds)
         return self
 
     def until_shows(self, inbox: list[list[Any]], counts: tuple[int, int], seconds: float = SECONDS) -> None:

@@ -78,3 +78,25 @@ def test_two_people_in_one_browser_never_mix(browser: Browser, pages: Pages, ser
             tab.until_shows(server.inbox(recipient), server.counts(recipient))
             assert all(title.endswith((recipient, "all")) for _, title, _, _ in tab.shown)
     context.close()
+
+
+def test_a_tab_that_has_no_list_yet_leads_on_from_where_the_one_before_it_was(
+    browser: Browser, pages: Pages, server: Server
+) -> None:
+    """What was sent in between is in its list when that comes; it is told of it as of any other, all the same."""
+    server.start()
+    context = browser.new_context()
+    leading = Tab(context, pages, server, server.token()).until_live()
+    context.route("**/v1/inbox?*", lambda route: route.abort())
+    rest = Tab(context, pages, server, server.token())
+    until(lambda: rest.status == "live")
+    server.kill()
+    leading.page.close()
+    between = server.send("while nobody answers")
+    context.unroute("**/v1/inbox?*")
+    server.start()
+    rest.until_live()
+    after = server.send("after it")
+    rest.until_shows(server.inbox(), server.counts())
+    until(lambda: rest.heard("notification") == [between, after])
+    context.close()

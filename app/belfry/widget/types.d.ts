@@ -354,7 +354,7 @@ export type Sharing = (name: string, owner: {
   /** It does not any more. */
   follow(): void;
   hear(message: Message): void;
-  /** A tab has come: say how things stand. */
+  /** A tab has come: say how things stand, and where, so that it can lead on from there before it has a list. */
   greet(): void;
   /** Something may have been missed. */
   lost(): void;
