@@ -100,7 +100,7 @@ class Client:
         return events
 
     async def replayed(self) -> list[str]:
-        """The titles of the notifications before the next `ready`; changes stand among them when they happen to be due."""
+        """The titles of the notifications before the next `ready`; changes that are due may stand among them."""
         return [event.data["title"] for event in await self.until("ready") if event.name == "message"]
 
     async def row(self, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
