@@ -57,7 +57,7 @@ def me(request: Request[Any, Any, Any]) -> Credential:
 
 
 def authenticate(connection: Connection, verifier: Verifier, ticket: str | None = None) -> Credential:
-    """The recipient behind a request: `Authorization: Bearer`, a ticket in the query, or the cookie.
+    """The recipient behind a request: `Authorization: Bearer`, a ticket in the query where one is taken, or the cookie.
 
     The cookie comes last, for a browser sends it unasked: a page may show the inbox of somebody else than its user.
     Raises Unauthorized.
@@ -67,9 +67,8 @@ def authenticate(connection: Connection, verifier: Verifier, ticket: str | None 
         return verifier.recipient(ticket, ticket=True)
     if token := bearer or connection.cookies.get(COOKIE):
         return verifier.recipient(token)
-    raise errors.Unauthorized(
-        "No credential: send a token as `Authorization: Bearer`, the cookie `belfry_token`, or `?ticket=`"
-    )
+    others = "the cookie `belfry_token`" + ("" if ticket is None else ", or `?ticket=`")
+    raise errors.Unauthorized(f"No credential: send a token as `Authorization: Bearer`, or {others}")
 
 
 def _method(connection: Connection) -> str:

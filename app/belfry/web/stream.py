@@ -94,7 +94,7 @@ async def stream(
     ticket: Annotated[str | None, QueryParameter(description="A ticket instead of a header or cookie")] = None,
 ) -> ASGIResponse:
     """Open the stream: what the client missed since its cursor, then `ready`, then what is new."""
-    credential = access.authenticate(request, verifier, ticket).narrowed(topic, tenant)
+    credential = access.authenticate(request, verifier, ticket or "").narrowed(topic, tenant)
     if relay.load >= config.max_streams:
         return Refusal(relay.hub.goodbye("overloaded", OVERLOADED_SPREAD_MILLISECONDS))
     requested = request.headers.get("last-event-id") or last_event_id or cursor
