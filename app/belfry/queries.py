@@ -69,6 +69,12 @@ async def state(connection: Connection) -> State:
     return State(*(await cursor.fetchall())[0])
 
 
+async def last_value(connection: Connection) -> int:
+    """The last position that was taken, be it committed or not."""
+    cursor = await connection.execute("SELECT last_value FROM belfry.position", prepare=True)
+    return (await cursor.fetchall())[0][0]
+
+
 async def settle(connection: Connection, through: int, epoch: str) -> None:
     """Write that nothing is open at or below `through`."""
     await connection.execute("SELECT belfry.settle(%s, %s)", (through, epoch), prepare=True)
@@ -246,9 +252,8 @@ async def arm(connection: Connection) -> bool:
 
 
 async def disarm(connection: Connection) -> None:
-    """Let go of the bell and wake the other relays, which sleep by it."""
+    """Let go of the bell: no writer rings from now on. The other relays, which sleep by it, must be told."""
     await connection.execute("SELECT pg_advisory_unlock(%s, %s)", (BELL_CLASS, BELL_KEY), prepare=True)
-    await ring(connection, "disarm")
 
 
 async def would_ring(connection: Connection) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from belfry import choices, history, queries, ringer, sse
+from belfry import choices, history, queries, sse
 from belfry.backoff import Backoff
 from belfry.config import Config
 from belfry.cursor import Cursor, subtract
@@ -30,6 +30,7 @@ from belfry.owners import Owners, settle_far
 from belfry.reading import News, Reader, Snapshot
 from belfry.recent import Recent
 from belfry.replay import Replay
+from belfry.ringer import Ringer
 from belfry.stream import Stream
 from belfry.tracker import Plan, Tracker
 
@@ -79,6 +80,7 @@ class Relay:
         self._woken = asyncio.Event()
         self._entrance = Entrance(hub, replay, self._woken.set)
         self.greeter = Greeter(api_pool, self._woken.set)
+        self.ringer = Ringer(self.bell, self.listener, api_pool)
         self._rung = False
         self._told_to_poll = False
         self._written: deque[tuple[int, float]] = deque(maxlen=SAMPLED_ROWS)
@@ -221,7 +223,8 @@ class Relay:
             if tick:
                 await self._tick(connection)
             told, self._told_to_poll = self._told_to_poll, False
-            await ringer.tend(connection, self.bell, self.listener, self._now(), told=told, tick=tick)
+            head = self.tracker.head
+            await self.ringer.tend(connection, self._now(), head=head, rung=rung, told=told, tick=tick)
 
     def _source(self, *, rung: bool, tick: bool) -> str:
         """What made this turn: the rows that it finds are counted by it. Many by `tick` mean that no bell rings."""

@@ -217,7 +217,7 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
     listening = asyncio.create_task(relay.listener.run())
     async with direct[0].connection() as connection:
         await preflight.ring_until_heard(connection, relay.probe, relay.heard_probe, PROBE_SECONDS)
-    lives = [relay.run(), relay.greeter.run(), Due(api, config.tick_seconds).run(), observer.run()]
+    lives = [relay.run(), relay.greeter.run(), relay.ringer.run(), Due(api, config.tick_seconds).run(), observer.run()]
     if pruning is not None:
         lives.append(pruning.run())
     return relay, [listening, *map(asyncio.create_task, lives)]

@@ -11,7 +11,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from belfry import queries
 from belfry.doorbell import BUSY_READS, QUIET_SECONDS
+from belfry.ringer import CROWD_IDS
 from streams import Belfry, Connection, Serve, eventually, eventually_is, send, value
 
 WOULD_RING = "SELECT NOT pg_try_advisory_xact_lock_shared(1111837766, 1)"
@@ -68,6 +70,45 @@ async def test_a_burst_makes_it_poll_and_nobody_is_rung_for_and_silence_lets_it_
     assert await value(writer, WOULD_RING)
     await send(writer, "after the silence")
     assert await client.titles(1) == ["after the silence"]
+
+
+async def test_where_others_wait_to_commit_the_first_wake_makes_it_poll(serve: Serve, connect: Any):
+    """Commits that ring go one at a time: those that have decided to do so must be few."""
+    belfry = await serve(tick_seconds=30.0)
+    client = await belfry.live()
+    writers = [await connect() for _ in range(CROWD_IDS + 1)]
+    await belfry.asleep()
+    for number, writer in enumerate(writers):
+        await writer.execute("BEGIN")
+        await send(writer, str(number))
+    assert belfry.relay.bell.asleep
+    await writers[0].execute("COMMIT")
+    assert await client.titles(1) == ["0"]
+    await eventually(lambda: not belfry.relay.bell.armed)
+    for writer in writers[1:]:
+        await writer.execute("COMMIT")
+    assert sorted(await client.titles(CROWD_IDS)) == [str(number) for number in range(1, CROWD_IDS + 1)]
+
+
+async def test_telling_the_others_that_it_has_disarmed_holds_nothing_up(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """A NOTIFY waits until all that ring before it have committed, each for its own flush."""
+    belfry = await serve(tick_seconds=30.0)
+    client = await belfry.live()
+    writer = await connect()
+    await belfry.asleep()
+    waits = asyncio.Event()
+
+    async def waiting(connection: Any, payload: str) -> None:
+        waits.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(queries, "ring", waiting)
+    await wake_up(belfry, writer)
+    await asyncio.wait_for(waits.wait(), 10)
+    await send(writer, "meanwhile")
+    assert await client.titles(1) == ["meanwhile"]
 
 
 async def test_it_does_not_fall_asleep_while_a_silent_writer_is_open(serve: Serve, connect: Any):
