@@ -29,6 +29,9 @@ from streams import Connection, eventually, value
 
 HERE = Path(__file__).parents[1] / "foreign"
 CACHE = Path(__file__).parents[2] / ".cache" / "foreign"
+BINARIES = CACHE / "node_modules" / ".bin"
+ENVIRONMENT = {**os.environ, "NODE_NO_WARNINGS": "1", "PATH": os.pathsep.join([str(BINARIES), os.environ["PATH"]])}
+"""With the Node that tests/foreign pins, where it is one for this machine."""
 PACKET = "größer als ein Paket\n" * 200
 PATIENCE_SECONDS = 40.0
 
@@ -71,7 +74,8 @@ def no_node() -> str | None:
 def no_builtin() -> str | None:
     """Node from 24 on has an EventSource behind a flag that comes back."""
     if no_node() is None:
-        told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+        command = ["node", "--version"]
+        told = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
         if int(told.removeprefix("v").partition(".")[0]) < 24:
             return "the EventSource of node before 24 does not come back"
     return no_node()
@@ -140,8 +144,7 @@ class Stage:
             if each.missing() is None:
                 place = HERE if each.command == PYTHON else CACHE
                 command = [*each.command, place / each.script, f"http://127.0.0.1:{port}/v1/stream", token, ticket]
-                environment = {**os.environ, "NODE_NO_WARNINGS": "1"}
-                process = self.stack.enter_context(started(command, self.directory, environment))
+                process = self.stack.enter_context(started(command, self.directory, ENVIRONMENT))
                 self.clients.append(Following(each.name, process))
         await self.all_have("ready", 1)
 
