@@ -107,6 +107,9 @@ class Figures(Collector):
         yield _gauge(
             "belfry_overdue_seconds", "How late the next scheduled notification is", self._observer.overdue_seconds
         )
+        yield _gauge(
+            "belfry_failing_watches", "Watches that failed within the last hour", self._observer.failing_watches
+        )
         yield from self._retention()
         yield from self._of_pools({name: pool.get_stats() for name, pool in self._pools.items()})
 

@@ -25,11 +25,12 @@ OBSERVE: LiteralString = """
         extract(epoch FROM n.created_at)::float8,
         CASE WHEN current_setting('track_commit_timestamp')::boolean
             THEN extract(epoch FROM pg_xact_commit_timestamp(n.xmin))::float8 END,
-        always.oldest, always.due
+        always.oldest, always.due, always.failing
     FROM (SELECT
         (SELECT extract(epoch FROM o.created_at)::float8 FROM belfry.notification AS o, belfry.settled AS s
             WHERE o.id > s.pruned ORDER BY o.id LIMIT 1) AS oldest,
-        (SELECT extract(epoch FROM min(d.deliver_at))::float8 FROM belfry.scheduled AS d) AS due
+        (SELECT extract(epoch FROM min(d.deliver_at))::float8 FROM belfry.scheduled AS d) AS due,
+        (SELECT failing_watches FROM belfry.status) AS failing
     ) AS always LEFT JOIN belfry.notification AS n ON n.id = ANY (%s)
 """
 
@@ -57,12 +58,13 @@ class Ages:
 
 
 class Observer:
-    """Looks once a tick: how late rows were written, how full the NOTIFY queue is, how old what waits or is kept."""
+    """Looks once a tick: how late rows were written, how full the NOTIFY queue is, how old what waits or is kept, …"""
 
     def __init__(self, relay: Relay, pool: AsyncConnectionPool[Any], tick_seconds: float) -> None:
         self.queue_usage = 0.0
         self.oldest_seconds = 0.0
         self.overdue_seconds = 0.0
+        self.failing_watches = 0
         self.ages = Ages()
         self.delivery = Histogram(
             "belfry_delivery_seconds",
@@ -94,7 +96,7 @@ class Observer:
             asked = time.time()
             cursor = await connection.execute(OBSERVE, (list(written),))
             found = await cursor.fetchall()
-        now, self.queue_usage, *_, oldest, due = found[0]
+        now, self.queue_usage, *_, oldest, due, self.failing_watches = found[0]
         ahead = now - (asked + time.time()) / 2  # of the database's clock before ours
         self.oldest_seconds, self.overdue_seconds = _age(now, oldest), _age(now, due)
         self._note(written, found, ahead)

@@ -164,3 +164,17 @@ async def test_a_scheduled_notification_that_nobody_sends_shows_as_overdue(belfr
         await writer.execute("SELECT belfry.send('u1', 'k', deliver_at => now() + interval '50 ms')")
         await until(belfry, "belfry_overdue_seconds", lambda late: late >= 0.5)
     await until(belfry, "belfry_overdue_seconds", lambda late: late == 0)
+
+
+async def test_a_watch_that_fails_shows(belfry: Belfry, connect: Any):
+    writer = await connect()
+    await writer.execute("CREATE TABLE public.orders (id bigint PRIMARY KEY, buyer text)")
+    await writer.execute(
+        "SELECT belfry.watch('public.orders', 'insert', recipient => 'buyer', kind => 'order.made',"
+        " condition => '1 / (new.id - 7) < 2')"
+    )
+    await writer.execute("INSERT INTO public.orders VALUES (1, 'u1')")
+    await until(belfry, "belfry_position", lambda position: position > 0)
+    assert (await told(belfry))["belfry_failing_watches"] == 0
+    await writer.execute("INSERT INTO public.orders VALUES (7, 'u1')")
+    await until(belfry, "belfry_failing_watches", lambda failing: failing == 1)
