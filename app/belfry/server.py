@@ -159,7 +159,7 @@ async def _when_started(server: uvicorn.Server, on_ready: Callable[[], None]) ->
     while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
         await asyncio.sleep(0.01)
     gc.collect()
-    gc.freeze()  # what the start has made stays: each full collection went through it, 30 ms in which all streams waited
+    gc.freeze()  # what the start has made stays: a full collection went through it, for 30 ms, and all streams waited
     on_ready()
 
 
