@@ -60,7 +60,8 @@ class StreamingProtocol(HttpToolsProtocol):
             del scope
             if connection.afterwards is not None:
                 self._forget_request(cycle)
-                await connection.afterwards(receive)
+                afterwards, connection.afterwards = connection.afterwards, None  # a stream knows its connection
+                await afterwards(receive)
 
         super()._start_asgi_task(cycle, request_and_after)
 
@@ -73,8 +74,9 @@ class StreamingProtocol(HttpToolsProtocol):
 
     def _forget_request(self, cycle: RequestResponseCycle) -> None:
         """Let go of what a request brought and a framework hung on it: a third of what an idle stream held."""
-        cycle.scope = {"method": cycle.scope["method"]}  # type: ignore[typeddict-item]  # `send` reads that alone
-        if self.cycle is cycle:
+        request = cycle.scope
+        cycle.scope = {"method": request["method"]}  # type: ignore[typeddict-item]  # `send` reads that alone
+        if self.scope is request:  # else the head of another one has begun to arrive
             self.scope, self.headers = cycle.scope, []
 
 

@@ -116,6 +116,7 @@ async def serve(
         uvicorn.Config(
             app,
             http=StreamingProtocol,
+            ws="none",  # a stream would not hear of the end of a connection that was upgraded behind it
             lifespan="on",
             log_config=None,
             access_log=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import weakref
 from typing import Any
 
@@ -183,3 +184,48 @@ async def test_its_end_is_heard_of_when_a_second_request_waits_behind_it():
         writer.transport.abort()
         async with asyncio.timeout(10):
             await gone.wait()
+
+
+async def test_a_second_request_whose_head_is_half_here_is_answered_all_the_same():
+    async with Server() as server:
+        await lasting(server)
+        connection, reader, writer = await server.connect(b"HEAD /second HTTP/1.1\r\nhost: localhost\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(b"\r\n")
+        await connection.send(sse.body(b"to the first", more=False))
+        assert (await read(reader, b"0\r\n\r\n")).endswith(b"to the first\r\n0\r\n\r\n")
+        assert (await read(reader, b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_what_lives_with_the_connection_goes_when_it_ends_and_waits_for_no_collector():
+    gone: list[weakref.ref[Life]] = []
+
+    class Life:
+        def __init__(self, connection: ServerConnection) -> None:
+            self.connection = connection  # as a stream does, to write to it
+            gone.append(weakref.ref(self))
+
+        async def __call__(self, receive: Any) -> None:
+            await until_gone(receive)
+
+    async with Server() as server:
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            scope["extensions"][EXTENSION].afterwards = Life(scope["extensions"][EXTENSION])
+
+        server.server.config.loaded_app = app
+        gc.disable()
+        try:
+            port = server.server.servers[0].sockets[0].getsockname()[1]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            await read(reader, b"\r\n\r\n")
+            await asyncio.sleep(0.05)
+            assert gone[0]() is not None
+            writer.transport.abort()
+            async with asyncio.timeout(10):
+                while gone[0]() is not None:  # noqa: ASYNC110 - no event tells it
+                    await asyncio.sleep(0.005)
+        finally:
+            gc.enable()
