@@ -69,12 +69,6 @@ async def state(connection: Connection) -> State:
     return State(*(await cursor.fetchall())[0])
 
 
-async def last_value(connection: Connection) -> int:
-    """The last position that was taken, be it committed or not."""
-    cursor = await connection.execute("SELECT last_value FROM belfry.position", prepare=True)
-    return (await cursor.fetchall())[0][0]
-
-
 async def settle(connection: Connection, through: int, epoch: str) -> None:
     """Write that nothing is open at or below `through`."""
     await connection.execute("SELECT belfry.settle(%s, %s)", (through, epoch), prepare=True)
@@ -261,6 +255,22 @@ async def would_ring(connection: Connection) -> bool:
     cursor = await connection.execute(
         "SELECT NOT pg_try_advisory_xact_lock_shared(%s, %s)", (BELL_CLASS, BELL_KEY), prepare=True
     )
+    return (await cursor.fetchall())[0][0]
+
+
+CROWDED: LiteralString = """
+    SELECT p.last_value - %s >= %s AND EXISTS (
+        SELECT FROM pg_locks AS l
+        WHERE l.locktype = 'object' AND l.database = 0 AND l.classid = 'pg_database'::regclass AND l.objid = 0
+            AND NOT l.granted)
+    FROM belfry.position AS p
+"""
+"""A commit that rings holds a lock of the database 0 (PreCommit_Notify in Postgres' async.c)."""
+
+
+async def crowded(connection: Connection, head: int, ids: int) -> bool:
+    """Whether commits wait for their turn to ring, and so many ids above the head are taken: by them, then."""
+    cursor = await connection.execute(CROWDED, (head, ids), prepare=True)
     return (await cursor.fetchall())[0][0]
 
 

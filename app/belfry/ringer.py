@@ -16,7 +16,7 @@ from belfry.listener import Listener
 log = logging.getLogger(__name__)
 
 CROWD_IDS = 3
-"""Taken by others, and not to be seen when a wake has been answered: they are commits that wait for their turn."""
+"""Taken, and not to be seen yet when a wake has been answered: fewer may ring one after the other."""
 
 
 class Ringer:
@@ -51,8 +51,8 @@ class Ringer:
             bell.wake_up(now)
             await queries.disarm(connection)
             self._disarmed.set()
-        elif bell.asleep and (told or not await self._may_sleep_on(connection, now, tick=tick)):
-            bell.wake_up(now)
+        elif bell.asleep and ((told and not bell.armed) or not await self._may_sleep_on(connection, now, tick=tick)):
+            bell.wake_up(now)  # who holds the bell has heard of its own disarming, late
         elif bell.wants_sleep(now) and bell.mode != "poll" and self._listener.alive(now):
             bell.armed = bell.armed or await queries.arm(connection)
             bell.may_sleep(bell.armed or await queries.would_ring(connection), now)
@@ -64,7 +64,7 @@ class Ringer:
             return True
         if bell.mode != "auto" or not bell.asleep:
             return False
-        return bell.overrun(now) or (rung and await queries.last_value(connection) - head >= CROWD_IDS)
+        return bell.overrun(now) or (rung and await queries.crowded(connection, head, CROWD_IDS))
 
     async def _may_sleep_on(self, connection: queries.Connection, now: float, *, tick: bool) -> bool:
         """Whether to go on sleeping: the listener is alive, and, asked with every tick, a writer would still ring."""

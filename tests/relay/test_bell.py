@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from belfry import queries
-from belfry.doorbell import BUSY_READS, QUIET_SECONDS
+from belfry.doorbell import BUSY_READS, QUIET_SECONDS, Doorbell
 from belfry.ringer import CROWD_IDS
 from streams import Belfry, Connection, Serve, eventually, eventually_is, send, value
 
@@ -72,22 +72,52 @@ async def test_a_burst_makes_it_poll_and_nobody_is_rung_for_and_silence_lets_it_
     assert await client.titles(1) == ["after the silence"]
 
 
-async def test_where_others_wait_to_commit_the_first_wake_makes_it_poll(serve: Serve, connect: Any):
-    """Commits that ring go one at a time: those that have decided to do so must be few."""
+async def test_where_commits_wait_for_their_turn_to_ring_it_is_disarmed(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Doorbell, "overrun", lambda *_: False)  # what would disarm it a few wakes later
+    belfry = await serve(tick_seconds=30.0)
+    writers = [await connect() for _ in range(12)]
+    await belfry.asleep()
+
+    async def write(writer: Connection) -> None:
+        while belfry.relay.bell.armed:
+            await send(writer, "one of many")
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*map(write, writers))
+    await belfry.asleep()
+
+
+async def test_ids_that_an_open_transaction_has_taken_do_not_keep_it_awake(serve: Serve, connect: Any):
+    """A bulk insert takes them too, and makes nobody wait."""
     belfry = await serve(tick_seconds=30.0)
     client = await belfry.live()
-    writers = [await connect() for _ in range(CROWD_IDS + 1)]
+    bulk, writer = await connect(), await connect()
     await belfry.asleep()
-    for number, writer in enumerate(writers):
-        await writer.execute("BEGIN")
-        await send(writer, str(number))
+    async with bulk.transaction():
+        for number in range(2 * CROWD_IDS):
+            await send(bulk, str(number))
+        writes = [send(writer, "before"), send(bulk, "more"), send(writer, "after")]
+        for write in writes:
+            await write
+            await asyncio.sleep(0.1)  # slower than what overruns it
+        assert await client.titles(2) == ["before", "after"]
+        assert belfry.relay.bell.armed
+        assert belfry.relay.bell.asleep
+
+
+async def test_it_sleeps_on_when_its_own_word_that_it_has_disarmed_comes_late(serve: Serve, connect: Any):
+    """Awake, and holding the bell, it would let every commit ring for nothing."""
+    belfry = await serve(tick_seconds=30.0)
+    writer = await connect()
+    await belfry.asleep()
+    notifies = belfry.relay.counts["notifies"]
+    await queries.ring(writer, "disarm")
+    await eventually(lambda: belfry.relay.counts["notifies"] > notifies)
+    await asyncio.sleep(0.05)
+    assert belfry.relay.bell.armed
     assert belfry.relay.bell.asleep
-    await writers[0].execute("COMMIT")
-    assert await client.titles(1) == ["0"]
-    await eventually(lambda: not belfry.relay.bell.armed)
-    for writer in writers[1:]:
-        await writer.execute("COMMIT")
-    assert sorted(await client.titles(CROWD_IDS)) == [str(number) for number in range(1, CROWD_IDS + 1)]
 
 
 async def test_telling_the_others_that_it_has_disarmed_holds_nothing_up(
