@@ -30,7 +30,8 @@ OBSERVE: LiteralString = """
         (SELECT extract(epoch FROM o.created_at)::float8 FROM belfry.notification AS o, belfry.settled AS s
             WHERE o.id > s.pruned ORDER BY o.id LIMIT 1) AS oldest,
         (SELECT extract(epoch FROM min(d.deliver_at))::float8 FROM belfry.scheduled AS d) AS due,
-        (SELECT failing_watches FROM belfry.status) AS failing
+        (SELECT count(*) FROM belfry.watch AS w WHERE EXISTS (SELECT FROM belfry.watch_failure AS f
+            WHERE f.watch = w.number AND f.failed_at > now() - interval '1 hour')) AS failing
     ) AS always LEFT JOIN belfry.notification AS n ON n.id = ANY (%s)
 """
 

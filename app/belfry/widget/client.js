@@ -149,7 +149,7 @@ export const createClient = (options = {}) => {
       status = now;
       draw();
     },
-    greet: () => say({ status, frame: { name: 'heartbeat', cursor: state.cursor, data: {} } }),
+    greet: () => say({ status, frame: { name: 'heartbeat', cursor: replaying ? '' : state.cursor, data: {} } }),
     lost: () => refresh(),
   });
 
