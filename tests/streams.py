@@ -99,10 +99,6 @@ class Client:
             events.append(await self.next(seconds, heartbeats=name == "heartbeat"))
         return events
 
-    async def replayed(self) -> list[str]:
-        """The titles of the notifications before the next `ready`; changes that are due may stand among them."""
-        return [event.data["title"] for event in await self.until("ready") if event.name == "message"]
-
     async def row(self, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """The next event's data, which must be a notification's."""
         event = await self.next(seconds)

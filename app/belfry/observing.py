@@ -59,7 +59,7 @@ class Ages:
 
 
 class Observer:
-    """Looks once a tick: how late rows were written, how full the NOTIFY queue is, how old what waits or is kept, …"""
+    """Looks once a tick: how late rows were written, how old what waits or is kept, which queue fills, what fails."""
 
     def __init__(self, relay: Relay, pool: AsyncConnectionPool[Any], tick_seconds: float) -> None:
         self.queue_usage = 0.0
