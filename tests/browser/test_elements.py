@@ -301,6 +301,15 @@ def test_the_popover_stands_beside_the_bell_and_never_over_it(site: Site) -> Non
         page.keyboard.press("Escape")
 
 
+def test_nothing_of_the_line_under_the_chosen_tab_is_cut_off(site: Site) -> None:
+    """Tabs scroll sideways, and what scrolls one way is cut off the other way too, to a whole pixel."""
+    page = site.open(site.bell())
+    page.locator(BELL).click()
+    below = "tabs => tabs.getBoundingClientRect().bottom - tabs.firstChild.getBoundingClientRect().bottom"
+    until(lambda: page.locator("[role=tab]").count())
+    assert page.locator("[part=tabs]").evaluate(below) >= 1
+
+
 def test_a_text_of_the_other_direction_stands_where_the_others_do(site: Site) -> None:
     site.send("Latin", body="words")
     page = site.open(site.inbox('lang="ar"'))

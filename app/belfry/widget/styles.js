@@ -54,8 +54,8 @@ svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-
 [part=header] > [part=tools] { margin-inline-start: auto }
 [part~=tool], ::slotted([part~=tool]) { display: grid; place-items: center; width: 28px; height: 28px; border-radius: 7px; color: var(--_muted) }
 [part~=tool]:hover, [aria-expanded=true] { background: light-dark(#0000000f, #ffffff17); color: var(--_text) }
-[part=tabs] { display: flex; gap: 4px; padding: 4px 12px 0; border-bottom: 1px solid var(--_border); overflow-x: auto; scrollbar-width: none; flex: none }
-[part=tab] { padding: 6px 8px 8px; color: var(--_muted); white-space: nowrap; border-bottom: 2px solid transparent; margin-bottom: -1px; font-weight: 500; font-size: 13px }
+[part=tabs] { display: flex; gap: 4px; padding: 4px 12px 1px; box-shadow: inset 0 -1px var(--_border); overflow-x: auto; scrollbar-width: none; flex: none }
+[part=tab] { padding: 6px 8px 8px; color: var(--_muted); white-space: nowrap; border-bottom: 2px solid transparent; font-weight: 500; font-size: 13px }
 [part=tab]:focus-visible, [part~=tool]:focus-visible, [part~=item] [part=title]:focus-visible::after { outline-offset: -2px; border-radius: 6px }
 [part=tab]:hover { color: var(--_text) }
 [part=tab][aria-selected=true] { color: var(--_text); border-color: var(--_accent) }
