@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from belfry import attach
 from belfry.cursor import Cursor, Range
 from belfry.hub import Hub
 from belfry.model import EVERYONE
-from belfry.reading import FEWEST_CLIENTS, Snapshot
+from belfry.reading import FEWEST_CLIENTS, Arrivals, Snapshot
 from belfry.recent import Recent
 from belfry.replay import Replay
 from belfry.stream import Stream
 
 log = logging.getLogger(__name__)
-
-Arrivals = Mapping[Stream, str | None]
-"""Streams, and the cursor that the client of each has brought."""
 
 
 class Entrance:

@@ -98,9 +98,10 @@ class Hub:
 
     # --- dispatch --------------------------------------------------------------------------------------------
 
-    def expects(self, row: Row) -> bool:
-        """Whether somebody is here to whom the row may belong, unless membership changes just before it."""
-        return row.recipient in self._by_recipient if row.recipient is not None else row.topic in self._by_topic
+    def expected(self, rows: Iterable[Row]) -> list[Row]:
+        """The rows that may belong to somebody here, unless membership changes just before them."""
+        recipients, topics = self._by_recipient, self._by_topic
+        return [row for row in rows if (row.topic in topics if row.recipient is None else row.recipient in recipients)]
 
     def recipients(self, row: Row) -> set[str]:
         """The recipients here to whom a row belongs."""
@@ -141,7 +142,7 @@ class Hub:
         """
         batch = Batch()
         for row, line in rows:
-            if row.payload is not None:
+            if row.payload:
                 self._give(batch, row, line, withheld)
             if row.verb in FOLLOWED:
                 self._follow(row)

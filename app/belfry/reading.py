@@ -8,24 +8,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from belfry import choices, queries, rows
 from belfry.batch import Badge
 from belfry.choices import Choice
 from belfry.cursor import Cursor
-from belfry.hub import Hub, Withheld
-from belfry.model import Member, Row, State
+from belfry.hub import FOLLOWED, Hub, Withheld
+from belfry.model import OMITTED, Member, Row, State
+from belfry.recent import Recent
 from belfry.stream import Scope, Stream
 from belfry.tracker import Plan, Tracker
 
 log = logging.getLogger(__name__)
 
+Arrivals = Mapping[Stream, str | None]
+"""Streams that wait to be let in, and the cursor that the client of each has brought."""
+
 COUNT_SECONDS = 2.0
 UNCOUNTED_SECONDS = 60.0
 FIRST_CLIENTS, MOST_CLIENTS, FEWEST_CLIENTS = 1000, 8000, 50
 LET_IN_SECONDS = 1.0
+MANY_UNEXPECTED = 25
+"""For nobody here, in one poll: to read the contents of so many costs more than a query for those of the others."""
 
 
 class Pace:
@@ -45,6 +51,8 @@ class Snapshot:
     """What one turn has read. The state and the members are there when somebody waits to be let in."""
 
     found: rows.Found
+    expected: frozenset[int]  # the rows that may concern somebody here: of the others, contents may be left out
+    contents: Mapping[int, Row]  # of notifications whose contents were left out by this poll or an earlier one
     newest: int  # of both tables, when the page was full; else 0
     state: State | None
     members: dict[str, Member]
@@ -72,41 +80,84 @@ class Reader:
         self._page_rows = page_rows
         self.pace = Pace()
         self._counts = counts
+        self._sparse = False  # of what the last poll read, much was for nobody here
         self._uncounted: dict[str, float] = {}  # whose counts took too long, and until when they are not asked for
 
     async def read(
-        self, connection: queries.Connection, plan: Plan, seen: Tracker, arrivals: Iterable[Stream]
+        self, connection: queries.Connection, plan: Plan, seen: Tracker, arrivals: Arrivals, recent: Recent
     ) -> Snapshot:
         """The poll alone, or, when somebody waits, with all that letting them in needs: one snapshot for both."""
         self._counts["row_queries"] += 1
         recipients = {stream.recipient for stream in arrivals}
         if not recipients:
-            found, state, members = await rows.poll(connection, plan, self._page_rows), None, dict[str, Member]()
+            found, state, members = await self._poll(connection, plan), None, dict[str, Member]()
         else:
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            found = await rows.poll(connection, plan, self._page_rows)
+            found = await self._poll(connection, plan)
             state = await queries.state(connection)
             members = await queries.members(connection, recipients)
             await connection.execute("COMMIT")
         polled_at = _now()
+        expected = self._expected(found.rows)
+        returning = {stream.recipient for stream, requested in arrivals.items() if requested is not None}
+        back = [members[recipient] for recipient in returning]
+        contents = await self._contents(connection, found.rows, expected, back, recent)
         newest = await queries.newest(connection) if found.full else 0
         scopes = {stream.scope for stream in arrivals}
         news = await self._news(connection, found, newest, seen, scopes)
-        return Snapshot(found, newest, state, members, news, polled_at if arrivals else _now())
+        ids = frozenset(row.id for row in expected)
+        return Snapshot(found, ids, contents, newest, state, members, news, polled_at if arrivals else _now())
+
+    async def _poll(self, connection: queries.Connection, plan: Plan) -> rows.Found:
+        return await rows.poll(connection, plan, self._page_rows, contents=not self._sparse)
+
+    def _expected(self, found: Sequence[Row]) -> list[Row]:
+        """The rows that may concern somebody here: all without a recipient, when what belongs to whom changes."""
+        moved = [row for row in found if row.verb in FOLLOWED]
+        if moved and (any(row.recipient is None for row in moved) or self._hub.expected(moved)):
+            everyones = [row for row in found if row.recipient is None]
+            return self._hub.expected(row for row in found if row.recipient is not None) + everyones
+        return self._hub.expected(found)
+
+    async def _contents(
+        self,
+        connection: queries.Connection,
+        found: Sequence[Row],
+        expected: Sequence[Row],
+        returning: Collection[Member],
+        recent: Recent,
+    ) -> Mapping[int, Row]:
+        """The contents that were left out of what is expected, and of recent rows of those who come back now.
+
+        Of the latter at most a page: who misses one is served by the table.
+        """
+        if found:
+            self._sparse = len(found) - len(expected) >= MANY_UNEXPECTED
+        wanted = {row.id for row in expected if row.payload == OMITTED}
+        if returning:
+            of = _belongs_to(returning)
+            wanted.update(row.id for row in found if row.payload == OMITTED and of(row))
+            wanted.update(recent.omitted(of)[-self._page_rows :])
+        if not wanted:
+            return {}
+        self._counts["row_queries"] += 1
+        return await rows.notifications(connection, list(wanted))
 
     async def _news(
         self, connection: queries.Connection, found: rows.Found, newest: int, seen: Tracker, scopes: set[Scope]
     ) -> News:
         """Counts for those whom a change concerns and for who is let in; who has a state of a late notification."""
-        changes = sum(row.verb is not None for row in found.rows)
+        changes = [row for row in found.rows if row.verb is not None]
         if not scopes and not changes and (not found.rows or found.rows[0].id > seen.head):
             return NO_NEWS  # what nearly always happens
-        self._counts["changes"] += changes
+        self._counts["changes"] += len(changes)
         withheld = await self._withheld(connection, [row for row in found.rows if row.id <= seen.head])
-        scopes |= self._hub.concerned(found.rows)
+        scopes |= self._hub.concerned(changes)
         scopes |= {stream.scope for recipient, _ in withheld for stream in self._hub.of(recipient)}
+        declared = any(row.verb == "declared" for row in changes)
+        if not scopes and not declared:
+            return News({}, withheld, None)
         after = _after(seen, found.rows, newest).cursor()
-        declared = any(row.verb == "declared" for row in found.rows)
         return News(
             await self._badges(connection, scopes, after),
             withheld,
@@ -143,7 +194,7 @@ class Reader:
 
         A watermark covers it only where another relay was ahead of this one and has settled more.
         """
-        expected = [row for row in late if row.verb is None and self._hub.expects(row)]
+        expected = self._hub.expected(row for row in late if row.verb is None)
         if not expected:
             return frozenset()
         known, through = await queries.receipts(connection, [row.id for row in expected])
@@ -152,6 +203,13 @@ class Reader:
             recipients = {recipient for row in settled for recipient in self._hub.recipients(row)}
             known += await queries.watermarked(connection, [row.id for row in settled], recipients)
         return frozenset(known)
+
+
+def _belongs_to(members: Iterable[Member]) -> Callable[[Row], bool]:
+    """Whether a row may belong to one of them."""
+    recipients = {member.recipient for member in members}
+    topics = {topic for member in members for topic in member.stays}
+    return lambda row: row.topic in topics if row.recipient is None else row.recipient in recipients
 
 
 def _now() -> float:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from belfry.cursor import Cursor, Range, overlaps, replayable
-from belfry.model import Row
-from belfry.tracker import Tracker
+from belfry.model import OMITTED, Row
 
 MAX_BASE_GAPS = 1000
+STRETCHES = 40
+"""In so many parts the buffer is emptied: fewer would forget much at once, and each keeps a cursor with its gaps."""
 ENDED = frozenset({"retracted", "expired"})
 """Verbs after which nothing of a notification is sent any more."""
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Rows that came one after the other, and what the relay had seen after them."""
+
+    ids: list[int]
+    size: int
+    after: Cursor
 
 
 class Recent:
     """The last rows that the relay has seen, others' included, and the cursor at which they begin."""
 
     def __init__(self, base: Cursor, *, max_rows: int, max_bytes: int) -> None:
-        self._base = Tracker(base.head, base.gaps)
-        self._arrived: deque[int] = deque()
+        self._base = base
+        self._stretches: deque[Stretch] = deque()
         self._ids: list[int] = []  # ascending
         self._rows: dict[int, Row] = {}
         self._bytes = 0
@@ -30,16 +41,18 @@ class Recent:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """Keep the rows of a poll; the oldest leave when rows or bytes pass their bound."""
+    def add(self, rows: Sequence[Row], after: Cursor) -> None:
+        """Keep the rows of a poll, in id order; `after` tells what the relay has seen then. The oldest make room."""
+        if not rows:
+            return
+        ids = [row.id for row in rows]
+        late = bool(self._ids) and ids[0] < self._ids[-1]
+        self._ids += ids
+        if late:
+            self._ids.sort()
+        self._rows.update(zip(ids, rows, strict=True))
+        self._append(ids, sum(len(row.payload) for row in rows if row.payload), after)
         for row in rows:
-            self._arrived.append(row.id)
-            self._rows[row.id] = row
-            if self._ids and row.id < self._ids[-1]:
-                insort(self._ids, row.id)
-            else:
-                self._ids.append(row.id)
-            self._bytes += len(row.payload or b"")
             if row.about in self._rows:
                 self._follow(row, row.about)
         self._evict()
@@ -49,45 +62,63 @@ class Recent:
 
         None when some of them may have left the buffer, or came before it: then only the table knows.
         """
-        base = self._base.cursor()
-        if replayable(client, base):
+        if replayable(client, self._base):
             return None
         out: list[Row] = []
         for lo, hi in replayable(client, seen):
             out += self._between((lo, hi))
         return out
 
+    def omitted(self, wanted: Callable[[Row], bool]) -> list[int]:
+        """The ids of those of the wanted whose contents are not here, ascending."""
+        return [each for each in self._ids if self._rows[each].payload == OMITTED and wanted(self._rows[each])]
+
+    def fill(self, rows: Iterable[Row]) -> None:
+        """The contents of such rows have been read since."""
+        for row in rows:
+            if row.id in self._rows and self._rows[row.id].payload == OMITTED:
+                self._replace(row)
+        self._evict()
+
     def tidy(self, open_gaps: tuple[Range, ...]) -> None:
         """Drop gaps of the base that are neither open nor filled by a row of the buffer: they are dead."""
-        base = self._base.gaps
-        if len(base) > MAX_BASE_GAPS:
-            alive = [gap for gap in base if self._between(gap) or overlaps(open_gaps, gap)]
-            self._base = Tracker(self._base.head, alive)
+        base = self._base
+        if len(base.gaps) > MAX_BASE_GAPS:
+            alive = tuple(gap for gap in base.gaps if self._between(gap) or overlaps(open_gaps, gap))
+            self._base = Cursor(base.head, alive, base.epoch)
+
+    def _append(self, ids: list[int], size: int, after: Cursor) -> None:
+        self._bytes += size
+        last = self._stretches[-1] if self._stretches else None
+        if last and len(last.ids) < self._max_rows // STRETCHES and last.size < self._max_bytes // STRETCHES:
+            last.ids += ids
+            last.size += size
+            last.after = after
+        else:
+            self._stretches.append(Stretch(ids, size, after))
 
     def _follow(self, change: Row, about: int) -> None:
-        """A notification has ended, or is no longer what it was: then the table serves whoever has not seen it."""
+        """A notification has ended, or is no longer what it was: then its contents are read for who has not seen it."""
         if change.verb in ENDED:
-            self._bytes -= len(self._rows[about].payload or b"")
-            self._rows[about] = self._rows[about]._replace(payload=None)
+            self._replace(self._rows[about]._replace(payload=None))
         elif change.verb == "revised":
-            self._forget(about)
-            del self._ids[bisect_left(self._ids, about)]
+            self._replace(self._rows[about]._replace(payload=OMITTED))
+
+    def _replace(self, row: Row) -> None:
+        self._bytes += len(row.payload or b"") - len(self._rows[row.id].payload or b"")
+        self._rows[row.id] = row
 
     def _evict(self) -> None:
         """Drop the oldest together, because the list of ids is moved up as a whole."""
         gone: set[int] = set()
-        while len(self._arrived) > self._max_rows or self._bytes > self._max_bytes:
-            oldest = self._arrived.popleft()
-            if oldest in self._rows:
-                self._forget(oldest)
-                gone.add(oldest)
+        while len(self._rows) > self._max_rows or self._bytes > self._max_bytes:
+            oldest = self._stretches.popleft()
+            self._bytes -= sum(len(self._rows.pop(each).payload or b"") for each in oldest.ids)
+            self._base = oldest.after
+            gone.update(oldest.ids)
         if gone:
             end = bisect_left(self._ids, max(gone) + 1)
             self._ids[:end] = [each for each in self._ids[:end] if each not in gone]
-
-    def _forget(self, position: int) -> None:
-        self._bytes -= len(self._rows.pop(position).payload or b"")
-        self._base.see(position)
 
     def _between(self, span: Range) -> list[Row]:
         first = bisect_left(self._ids, span[0])

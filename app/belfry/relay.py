@@ -21,13 +21,13 @@ from belfry.backoff import Backoff
 from belfry.config import Config
 from belfry.cursor import Cursor, subtract
 from belfry.doorbell import Doorbell
-from belfry.entrance import Arrivals, Entrance
+from belfry.entrance import Entrance
 from belfry.greeter import Greeter
-from belfry.hub import FOLLOWED, Hub
+from belfry.hub import Hub
 from belfry.listener import Listener
 from belfry.model import Row, State
 from belfry.owners import Owners, settle_far
-from belfry.reading import News, Reader, Snapshot
+from belfry.reading import Arrivals, News, Reader, Snapshot
 from belfry.recent import Recent
 from belfry.replay import Replay
 from belfry.ringer import Ringer
@@ -243,7 +243,7 @@ class Relay:
         plan = self.tracker.plan(began, page=self._config.page_rows, everything=self._entrance.probe_everything)
         async with asyncio.timeout(QUERY_SECONDS):
             await self.greeter.greet(connection, {stream.recipient for stream in arrivals})
-            snapshot = await self._reader.read(connection, plan, self.tracker, arrivals)
+            snapshot = await self._reader.read(connection, plan, self.tracker, arrivals, self._recent)
         count, fresh = self._see(plan, snapshot)
         self.bell.polled(count, rung=rung, began=began, ended=snapshot.polled_at)
         await self._dispatch(before, fresh, snapshot.news)
@@ -258,13 +258,14 @@ class Relay:
         """
         new: list[Row] = []
         fresh: list[tuple[Row, bytes]] = []
-        moving = any(row.verb in FOLLOWED for row in snapshot.found.rows)
         for row in snapshot.found.rows:
             if self.tracker.see(row.id):
                 new.append(row)
-                if moving or self.hub.expects(row):
+                if row.id in snapshot.expected:
+                    row = snapshot.contents.get(row.id, row)
                     fresh.append((row, sse.id_line(self.tracker.text(self.epoch))))
-        self._recent.add(new)
+        self._recent.add(new, self.tracker.cursor(self.epoch))
+        self._recent.fill(snapshot.contents.values())
         if new and (self._newest is None or new[-1].id > self._newest.id):
             self._newest = new[-1]
         for probe, covered in zip(plan.probes, snapshot.found.covered, strict=True):

@@ -27,7 +27,8 @@ _CONTENT: LiteralString = """row_to_json((
 _ALIVE: LiteralString = "n.ended_at IS NULL AND (n.expires_at IS NULL OR n.expires_at > now())"
 _NOTIFICATION: LiteralString = f"""
     n.id, n.recipient, n.topic, n.tenant, NULL::text AS verb,
-    CASE WHEN {_ALIVE} AND NOT n.silent THEN convert_to({_CONTENT}, 'UTF8') END AS payload,
+    CASE WHEN {_ALIVE} AND NOT n.silent THEN
+        CASE WHEN %(contents)s THEN convert_to({_CONTENT}, 'UTF8') ELSE '' END END AS payload,
     timestamptz_send(n.created_at) AS created_at, extract(epoch FROM n.expires_at)::float8 AS expires_at, n.kind,
     NULL::bigint AS about, NULL::boolean AS enabled
 """
@@ -48,10 +49,16 @@ _CHANGE: LiteralString = f"""
 """
 
 
-def _row(found: tuple[Any, ...]) -> Row:
+_PAYLOAD = 5
+
+
+def _rows(found: Iterable[tuple[Any, ...]]) -> list[Row]:
+    return [_framed(each) if each[_PAYLOAD] else Row(*each) for each in found]
+
+
+def _framed(found: tuple[Any, ...]) -> Row:
     number, recipient, topic, tenant, verb, payload, *rest = found
-    if payload is not None:
-        payload = sse.notification(payload) if verb is None else sse.change(payload)
+    payload = sse.notification(payload) if verb is None else sse.change(payload)
     return Row(number, recipient, topic, tenant, verb, payload, *rest)
 
 
@@ -95,13 +102,14 @@ _ROWS_OF_RANGES: LiteralString = f"""
             SELECT {_CHANGE} FROM belfry.change AS c WHERE c.id = late.id OFFSET 0) AS made
         WHERE late.change
 """
+# OFFSET 0: range by range, over the partial index
 _MEMBERSHIPS: LiteralString = f"""
         UNION ALL
         SELECT moved.*, 2 FROM unnest(%(wide_los)s::bigint[], %(wide_his)s::bigint[]) AS gap (lo, hi)
         CROSS JOIN LATERAL (
             SELECT {_CHANGE} FROM belfry.change AS c
             WHERE c.id BETWEEN gap.lo AND gap.hi AND c.verb IN ('subscribed', 'unsubscribed', 'preference', 'declared')
-            OFFSET 0) AS moved -- OFFSET 0: range by range, over the partial index
+            OFFSET 0) AS moved
 """
 
 
@@ -109,7 +117,8 @@ def poll_text(*, ids: bool, ranges: bool, wide: bool) -> LiteralString:
     """The poll for what there is to probe: a branch that finds nothing to do costs 60 µs all the same."""
     branches = _FRESH_ROWS + (_ROWS_BY_ID if ids else "") + (_ROWS_OF_RANGES if ranges else "")
     late = _LATE_IDS if ranges else ""
-    return f"{late}SELECT * FROM ({branches}{_MEMBERSHIPS if wide else ''}) AS found ORDER BY id"
+    text = f"{late}SELECT * FROM ({branches}{_MEMBERSHIPS if wide else ''}) AS found ORDER BY id"
+    return " ".join(text.split())  # psycopg reads a text of more than 4,096 bytes anew each time
 
 
 POLL: LiteralString = poll_text(ids=True, ranges=True, wide=True)
@@ -126,15 +135,18 @@ class Found:
     full: bool
 
 
-async def poll(connection: Connection, plan: Plan, page: int) -> Found:
+async def poll(connection: Connection, plan: Plan, page: int, *, contents: bool = True) -> Found:
     """Every row above the head, and in the probed ranges: at most a page of each table and range, four of all ranges.
 
+    Without `contents` the payload of a notification that can be sent is OMITTED: to read and to write it is six parts
+    in seven of what a row costs.
     Membership rows of wide ranges, and of those that are not probed, come whole: nobody who was removed from a topic
     gets a later row of it.
     """
     few = [probe for probe in plan.probes if probe.hi - probe.lo < FEW_IDS]
     many = [probe for probe in plan.probes if probe.hi - probe.lo >= FEW_IDS]
     parameters = {
+        "contents": contents,
         "head": plan.head,
         "page": page,
         "most": LATE_PAGES * page,
@@ -148,12 +160,11 @@ async def poll(connection: Connection, plan: Plan, page: int) -> Found:
         text = poll_text(ids=bool(few), ranges=bool(many), wide=bool(plan.wide))
         await cursor.execute(text, parameters, prepare=True)
         found = await cursor.fetchall()
-    rows = [_row(each[:-1]) for each in found]
+    rows = _rows(found)
     if len(rows) < page:
         return Found(rows, tuple(probe.hi for probe in plan.probes), full=False)
-    branches = [each[-1] for each in found]
-    fresh = [row for row, branch in zip(rows, branches, strict=True) if branch == _FRESH]
-    ranged = [row for row, branch in zip(rows, branches, strict=True) if branch == _RANGED]
+    fresh = [row for row in rows if row.branch == _FRESH]
+    ranged = [row for row in rows if row.branch == _RANGED]
     last = ranged[-1].id if len(ranged) >= LATE_PAGES * page else MAX_POSITION
     covered = tuple(
         probe.hi
@@ -179,6 +190,16 @@ def _covered(low: int, high: int, rows: Sequence[Row], page: int) -> int:
     first = bisect_left(rows, low, key=_id)
     tables = _by_table(rows[first : bisect_right(rows, high, lo=first, key=_id)])
     return min([high, *(ids[-1] for ids in tables if len(ids) >= page)])
+
+
+_BY_ID: LiteralString = f"SELECT {_NOTIFICATION} FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])"
+
+
+async def notifications(connection: Connection, ids: Sequence[int]) -> dict[int, Row]:
+    """Notifications with their contents, by id; those that are gone are missing."""
+    async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
+        await cursor.execute(_BY_ID, {"contents": True, "ids": list(ids)}, prepare=True)
+        return {row.id: row for row in _rows(await cursor.fetchall())}
 
 
 # --- replay --------------------------------------------------------------------------------------------------
@@ -259,6 +280,7 @@ async def replay(
 ) -> Page:
     """A page of what belongs to a recipient above `after`, up to `head`, and was not seen: in id order."""
     parameters = {
+        "contents": True,
         "recipient": recipient,
         "topics": [topic for topic, _ in stays],
         "sinces": [stay.since for _, stay in stays],
@@ -271,4 +293,4 @@ async def replay(
     async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
         await cursor.execute(REPLAY, parameters, prepare=True)
         found = await cursor.fetchall()
-    return Page(found[0][0], [_row(each[1:]) for each in found if each[1] is not None])
+    return Page(found[0][0], _rows(each[1:] for each in found if each[1] is not None))

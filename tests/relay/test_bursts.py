@@ -92,8 +92,8 @@ async def test_a_large_transaction_among_many_small_ones_is_read_in_parts_too(
 ):
     poll, most = rows.poll, [0]
 
-    async def measured(connection: Any, plan: Any, page: int) -> Any:
-        found = await poll(connection, plan, page)
+    async def measured(connection: Any, plan: Any, page: int, **how: Any) -> Any:
+        found = await poll(connection, plan, page, **how)
         most.append(len(found.rows))
         return found
 

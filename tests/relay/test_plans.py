@@ -82,6 +82,7 @@ def assert_on_indexes(plan: dict[str, Any]) -> None:
 
 
 POLL_TYPES = {
+    "contents": "boolean",
     "head": "bigint",
     "page": "integer",
     "most": "integer",
@@ -91,7 +92,7 @@ POLL_TYPES = {
     "wide_los": "bigint[]",
     "wide_his": "bigint[]",
 }
-NOTHING = {"ids": [], "los": [], "his": [], "wide_los": [], "wide_his": []}
+NOTHING = {"contents": True, "ids": [], "los": [], "his": [], "wide_los": [], "wide_his": []}
 
 
 @pytest.mark.parametrize(
@@ -138,6 +139,7 @@ def assert_cheap(plan: dict[str, Any], most: int) -> None:
 
 
 REPLAY_TYPES = {
+    "contents": "boolean",
     "recipient": "text",
     "topics": "text[]",
     "sinces": "bigint[]",
@@ -161,6 +163,7 @@ async def test_a_replay_reads_by_index_and_no_more_than_a_page_of_each_source_an
     large: Connection, given: dict[str, Any], most: int
 ):
     parameters = {
+        "contents": True,
         "recipient": "u8",
         "topics": ["t3", "t7"],
         "sinces": [0, 0],
@@ -176,6 +179,7 @@ async def test_a_replay_reads_by_index_and_no_more_than_a_page_of_each_source_an
 
 async def test_a_replay_of_an_old_gap_reads_no_rows_of_others(large: Connection):
     parameters = {
+        "contents": True,
         "recipient": "u8",
         "topics": ["t3"],
         "sinces": [0],
@@ -195,6 +199,7 @@ async def test_a_replay_to_a_thousand_topics_and_many_gaps_makes_frames_of_its_p
     topics = [f"t{number}" for number in range(1000)]
     gaps = ",".join(f"[{position},{position}]" for position in range(ROWS - 800, ROWS, 2))
     parameters = {
+        "contents": True,
         "recipient": "u8",
         "topics": topics,
         "sinces": [0] * len(topics),

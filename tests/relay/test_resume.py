@@ -515,13 +515,15 @@ async def test_a_relay_whose_clock_runs_ahead_leaves_nothing_out(
 
 async def test_what_is_remembered_of_rolled_back_ids_is_bounded_though_nobody_comes(serve: Serve, connect: Any):
     belfry = await serve(recent_rows=1)
-    writer = await connect()
-    await writer.execute(
-        "INSERT INTO belfry.notification (recipient, kind, title)"
-        " SELECT 'u1', 'test', nextval('belfry.position')::text FROM generate_series(1, 2000)"
-    )
-    base = belfry.relay._recent._base  # pyright: ignore[reportPrivateUsage]
-    await belfry.caught_up(await send(writer, "last"))
-    assert base.head > 0
+    writer, slow = await connect(), await connect()
+    async with slow.transaction():
+        await send(slow, "open")
+        await writer.execute(
+            "INSERT INTO belfry.notification (recipient, kind, title)"
+            " SELECT 'u1', 'test', nextval('belfry.position')::text FROM generate_series(1, 2000)"
+        )
+        for title in ("last but one", "last"):
+            await belfry.caught_up(await send(writer, title))
+        assert len(belfry.relay._recent._base.gaps) >= 2000  # pyright: ignore[reportPrivateUsage]
     await eventually(lambda: not belfry.relay.tracker.gaps)
     await eventually(lambda: len(belfry.relay._recent._base.gaps) < 100)  # pyright: ignore[reportPrivateUsage]

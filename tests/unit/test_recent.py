@@ -8,7 +8,7 @@ import pytest
 
 from belfry.cursor import Cursor, union
 from belfry.model import Row
-from belfry.recent import MAX_BASE_GAPS, Recent
+from belfry.recent import MAX_BASE_GAPS, STRETCHES, Recent
 from belfry.tracker import Tracker
 
 NOW = "2026-11-23 06:00:00+00"
@@ -40,7 +40,7 @@ def test_its_answer_is_none_or_exactly_what_the_client_has_not_seen(max_rows: in
             number = dice.choice(choices)
             assert tracker.see(number)
             stored.add(number)
-            recent.add([row(number, dice.randint(0, 30))])
+            recent.add([row(number, dice.randint(1, 30))], tracker.cursor())
             cursors.append(tracker.cursor())
             if dice.random() < 0.2:
                 known = dice.choice(cursors)
@@ -58,13 +58,13 @@ def test_its_answer_is_none_or_exactly_what_the_client_has_not_seen(max_rows: in
 
 def test_a_client_that_has_seen_all_gets_an_empty_answer_and_no_query():
     recent = Recent(Cursor(5), max_rows=10, max_bytes=1000)
-    recent.add([row(6)])
+    recent.add([row(6)], Cursor(6))
     assert recent.rows(Cursor(6), Cursor(6)) == []
 
 
 def test_it_does_not_answer_for_what_came_before_it():
     recent = Recent(Cursor(5), max_rows=10, max_bytes=1000)
-    recent.add([row(6)])
+    recent.add([row(6)], Cursor(6))
     assert ids(recent.rows(Cursor(5), Cursor(6))) == [6]
     assert recent.rows(Cursor(4), Cursor(6)) is None
     assert recent.rows(Cursor(5, ((2, 2),)), Cursor(6)) is None
@@ -72,7 +72,7 @@ def test_it_does_not_answer_for_what_came_before_it():
 
 def test_a_row_that_was_in_a_gap_at_its_beginning_is_its_own():
     recent = Recent(Cursor(5, ((3, 3),)), max_rows=10, max_bytes=1000)
-    recent.add([row(3)])
+    recent.add([row(3)], Cursor(5))
     assert ids(recent.rows(Cursor(5, ((3, 3),)), Cursor(5))) == [3]
 
 
@@ -80,17 +80,33 @@ def test_a_row_that_was_in_a_gap_at_its_beginning_is_its_own():
 def test_the_oldest_leave_past_the_bound_and_are_not_answered_for(max_rows: int, max_bytes: int):
     recent = Recent(Cursor(0), max_rows=max_rows, max_bytes=max_bytes)
     for number in range(1, 11):
-        recent.add([row(number)])
+        recent.add([row(number)], Cursor(number))
     assert len(recent) == 3
     assert ids(recent.rows(Cursor(7), Cursor(10))) == [8, 9, 10]
     assert recent.rows(Cursor(6), Cursor(10)) is None
+
+
+@pytest.mark.parametrize(("max_rows", "max_bytes"), [(100 * STRETCHES, 10**9), (10**9, 1000 * STRETCHES)])
+def test_however_the_rows_come_only_a_part_of_them_is_forgotten_at_once(max_rows: int, max_bytes: int):
+    recent = Recent(Cursor(0), max_rows=max_rows, max_bytes=max_bytes)
+    head, full = 0, 100 * STRETCHES
+    for count in [1, 7, 60] * 100:
+        found = [row(head + number) for number in range(1, count + 1)]
+        head += count
+        recent.add(found, Cursor(head))
+        assert len(recent) <= full
+        if head > full:
+            assert len(recent) >= full - 2 * (100 + 60)
+            assert ids(recent.rows(Cursor(head - len(recent)), Cursor(head))) == list(
+                range(head - len(recent) + 1, head + 1)
+            )
 
 
 def test_tidying_never_makes_it_answer_wrongly():
     gaps = tuple((2 * number, 2 * number) for number in range(1, MAX_BASE_GAPS + 50))
     head = gaps[-1][1] + 1
     recent = Recent(Cursor(head, gaps), max_rows=10, max_bytes=1000)
-    recent.add([row(2)])
+    recent.add([row(2)], Cursor(head, gaps[1:]))
     recent.tidy(open_gaps=((4, 4),))
     assert ids(recent.rows(Cursor(head, ((2, 2), (4, 4))), Cursor(head))) == [2]
     assert recent.rows(Cursor(head, ((6, 6),)), Cursor(head)) is None
@@ -100,24 +116,37 @@ def about(number: int, verb: str, position: int) -> Row:
     return Row(number, "u1", None, None, verb, b"change", b"", about=position)
 
 
+def sizes(rows: list[Row] | None) -> list[tuple[int, int | None]] | None:
+    return None if rows is None else [(each.id, None if each.payload is None else len(each.payload)) for each in rows]
+
+
 @pytest.mark.parametrize("verb", ["retracted", "expired"])
 def test_of_what_has_ended_nothing_is_sent_any_more_and_no_query_is_needed_to_know(verb: str):
     recent = Recent(Cursor(0), max_rows=10, max_bytes=30)
-    recent.add([row(1, 15), row(2, 15)])
-    recent.add([about(3, verb, 1)])
-    found = recent.rows(Cursor(0), Cursor(3))
-    assert found is not None
-    assert [(each.id, each.payload and len(each.payload)) for each in found] == [(1, None), (2, 15), (3, 6)]
+    recent.add([row(1, 15), row(2, 15)], Cursor(2))
+    recent.add([about(3, verb, 1)], Cursor(3))
+    assert sizes(recent.rows(Cursor(0), Cursor(3))) == [(1, None), (2, 15), (3, 6)]
 
 
-def test_what_was_revised_is_served_by_the_table_to_who_has_not_seen_it():
+def test_the_contents_of_what_was_revised_are_read_anew():
     recent = Recent(Cursor(0), max_rows=3, max_bytes=1000)
-    recent.add([row(1), row(2)])
-    recent.add([about(3, "revised", 1)])
-    assert recent.rows(Cursor(0), Cursor(3)) is None
-    assert ids(recent.rows(Cursor(1), Cursor(3))) == [2, 3]
-    recent.add([row(4), row(5), row(6)])
-    assert ids(recent.rows(Cursor(3), Cursor(6))) == [4, 5, 6]
-    assert recent.rows(Cursor(2), Cursor(6)) is None
-    recent.add([about(7, "revised", 1), about(8, "retracted", 2)])
-    assert ids(recent.rows(Cursor(5), Cursor(8))) == [6, 7, 8]
+    recent.add([row(1), row(2)], Cursor(2))
+    recent.add([about(3, "revised", 1)], Cursor(3))
+    assert sizes(recent.rows(Cursor(0), Cursor(3))) == [(1, 0), (2, 10), (3, 6)]
+    assert recent.omitted(lambda _: True) == [1]
+    recent.fill([row(1, 20)])
+    assert sizes(recent.rows(Cursor(0), Cursor(3))) == [(1, 20), (2, 10), (3, 6)]
+
+
+def test_contents_that_were_left_out_are_filled_in_once_and_count():
+    recent = Recent(Cursor(0), max_rows=10, max_bytes=40)
+    recent.add([row(1, 0), row(2, 0), row(3, 0), row(4)._replace(payload=None)], Cursor(4))
+    recent.add([about(5, "retracted", 2)], Cursor(5))
+    assert recent.omitted(lambda each: each.id != 3) == [1]
+    recent.fill([row(number, 10) for number in (1, 2, 4, 9)])
+    assert sizes(recent.rows(Cursor(0), Cursor(5))) == [(1, 10), (2, None), (3, 0), (4, None), (5, 6)]
+    recent.fill([row(1, 15)])
+    assert sizes(recent.rows(Cursor(0), Cursor(5))) == [(1, 10), (2, None), (3, 0), (4, None), (5, 6)]
+    recent.fill([row(3, 30)])
+    assert recent.rows(Cursor(3), Cursor(5)) is None
+    assert sizes(recent.rows(Cursor(4), Cursor(5))) == [(5, 6)]
