@@ -53,7 +53,7 @@ _PAYLOAD = 5
 
 
 def _rows(found: Iterable[tuple[Any, ...]]) -> list[Row]:
-    return [_framed(each) if each[_PAYLOAD] else Row(*each) for each in found]
+    return [_framed(each) if each[_PAYLOAD] else Row._make(each) for each in found]
 
 
 def _framed(found: tuple[Any, ...]) -> Row:
@@ -192,7 +192,7 @@ def _covered(low: int, high: int, rows: Sequence[Row], page: int) -> int:
     return min([high, *(ids[-1] for ids in tables if len(ids) >= page)])
 
 
-_BY_ID: LiteralString = f"SELECT {_NOTIFICATION} FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])"
+_BY_ID: LiteralString = f"SELECT {_NOTIFICATION}, 0 FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])"
 
 
 async def notifications(connection: Connection, ids: Sequence[int]) -> dict[int, Row]:
@@ -257,11 +257,11 @@ REPLAY: LiteralString = f"""
         ) AS unseen ORDER BY id LIMIT %(page)s
     )
     SELECT s.pruned, found.* FROM (SELECT pruned FROM belfry.settled LIMIT 1) AS s LEFT JOIN (
-        SELECT sent.* FROM page CROSS JOIN LATERAL (
+        SELECT sent.*, 0 FROM page CROSS JOIN LATERAL (
             SELECT {_NOTIFICATION} FROM belfry.notification AS n WHERE n.id = page.id OFFSET 0) AS sent
         WHERE NOT page.change
         UNION ALL
-        SELECT made.* FROM page CROSS JOIN LATERAL (
+        SELECT made.*, 0 FROM page CROSS JOIN LATERAL (
             SELECT {_CHANGE} FROM belfry.change AS c WHERE c.id = page.id OFFSET 0) AS made
         WHERE page.change
     ) AS found ON true
