@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from belfry import __main__ as command_line
-from belfry import cursor, owners, relay, replay, sse, tracker
+from belfry import cursor, owners, reading, relay, replay, sse, tracker
 
 
 def slow_reading() -> None:
@@ -84,6 +84,17 @@ def forget_cursor() -> None:
     relay.Relay.attach = without
 
 
+def leave_contents_out() -> None:
+    """Contents that a poll has left out are never read: among rows for others, one's own are lost."""
+
+    async def contents(self: Any, *arguments: Any) -> Any:
+        await read(self, *arguments)
+        return {}
+
+    read = reading.Reader._contents  # pyright: ignore[reportPrivateUsage]
+    reading.Reader._contents = contents  # pyright: ignore[reportPrivateUsage]
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "slow-reading": slow_reading,
     "drop-one-more-poll": drop_one_more_poll,
@@ -91,6 +102,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "plain-ids-on-replay": plain_ids_on_replay,
     "state-after-the-poll": state_after_the_poll,
     "forget-cursor": forget_cursor,
+    "leave-contents-out": leave_contents_out,
 }
 
 

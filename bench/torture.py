@@ -77,9 +77,10 @@ def replaced(options: Options, **changes: Any) -> Options:
 
 
 def read_table(url: str) -> Table:
-    """All rows, stays and first contacts."""
+    """All rows for somebody who has a stream, all stays and first contacts."""
+    query = "SELECT id, recipient, topic FROM belfry.notification WHERE NOT coalesce(starts_with(recipient, %s), false)"
     with psycopg.connect(url, autocommit=True) as conn:
-        rows = conn.execute("SELECT id, recipient, topic FROM belfry.notification").fetchall()
+        rows = conn.execute(query, (writers.ELSEWHERE,)).fetchall()
         stays = conn.execute("SELECT recipient, topic, since, until FROM belfry.subscription").fetchall()
         contacts = conn.execute("SELECT recipient, since FROM belfry.inbox").fetchall()
     return Table([Row(*row) for row in rows], [Stay(*stay) for stay in stays], dict(contacts))
@@ -137,6 +138,7 @@ async def act(options: Options, server: Cluster, dbname: str, relays: Sequence[R
     broken = breaking.start(options.faults)
     busy = [asyncio.create_task(writers.Writer(shared, n).run()) for n in range(options.writers)]
     busy += [asyncio.create_task(writers.Churner(shared, n).run()) for n in range(options.churners)]
+    busy.append(asyncio.create_task(writers.Bystander(shared).run()))
     await asyncio.gather(*busy, *broken)
     await cancel([late])
     shared.counts["prepared committed at the end"] = await writers.end_all_prepared(admin)

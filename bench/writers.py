@@ -25,6 +25,8 @@ SEND_ONCE = "SELECT belfry.send(recipient => %s, kind => 'torture.row', title =>
 SEND_MANY = "SELECT belfry.send_many(recipients => %s, kind => 'torture.row', data => %s)"
 PUBLISH = "SELECT belfry.publish(topic => %s, kind => 'torture.row', data => %s)"
 BROADCAST = "SELECT belfry.broadcast(kind => 'torture.row', data => %s)"
+ELSEWHERE = "elsewhere-"
+"""How the names of those begin who have no stream anywhere."""
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -47,6 +49,11 @@ class Shared:
     )
     counts: Counter[str] = field(default_factory=Counter[str])
 
+    @property
+    def phase(self) -> float:
+        """Seconds into a round of seven: bursts, steady work, silence, drops."""
+        return (time.monotonic() - self.began_at) % 7
+
     def acknowledge(self, ids: Sequence[int]) -> None:
         """The server said that these rows are committed."""
         now = time.monotonic()
@@ -55,13 +62,12 @@ class Shared:
             self.committed.setdefault(id, now)
 
     async def pace(self, rng: random.Random) -> None:
-        """Bursts, steady work, silence, drops: the pause before the next transaction."""
-        phase = (time.monotonic() - self.began_at) % 7
-        if phase < 2.5:
+        """The pause before the next transaction, as the phase demands."""
+        if self.phase < 2.5:
             await asyncio.sleep(rng.uniform(0.01, 0.1))
-        elif phase < 4:
+        elif self.phase < 4:
             await asyncio.sleep(rng.uniform(0, 0.02))
-        elif phase < 5.5:
+        elif (phase := self.phase) < 5.5:
             await asyncio.sleep(min(5.5 - phase, max(0.0, self.ends_at - time.monotonic())))
         else:
             await asyncio.sleep(rng.uniform(0.2, 0.6))
@@ -233,6 +239,28 @@ class Churner:
             if conn.closed or conn.broken:
                 raise psycopg.OperationalError("the connection is gone") from error
             await conn.execute("ROLLBACK")
+
+
+class Bystander:
+    """One session that sends to people who are nobody here, by the dozen, two seconds in seven.
+
+    A relay then leaves contents out: torture goes from one way of reading to the other and back.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._others = [f"{ELSEWHERE}{number}" for number in range(30)]
+
+    async def run(self) -> None:
+        """Send until time is up."""
+        await repeat(self._shared, "bench bystander", self._turn)
+
+    async def _turn(self, conn: Connection) -> None:
+        await asyncio.sleep(0.015)
+        if self._shared.phase < 2:
+            with contextlib.suppress(psycopg.errors.QueryCanceled):
+                await conn.execute(SEND_MANY, (self._others, "{}"))
+                self._shared.counts["statements for others"] += 1
 
 
 async def membership(conn: Connection, join: bool, recipient: str, topic: str) -> None:

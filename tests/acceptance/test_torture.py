@@ -63,7 +63,7 @@ def test_the_other_wake_modes_keep_the_same_promise(mode: str, server: postgres.
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("fault", ["ignore-gaps", "drop-one-more-poll"])
+@pytest.mark.parametrize("fault", ["ignore-gaps", "drop-one-more-poll", "leave-contents-out"])
 def test_a_relay_that_is_broken_on_purpose_loses_rows_and_is_found_out(
     fault: str, server: postgres.Cluster, tmp_path: Path
 ) -> None:
