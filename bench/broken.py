@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from belfry import __main__ as command_line
-from belfry import cursor, owners, reading, relay, replay, sse, tracker
+from belfry import contents, cursor, owners, relay, replay, sse, tracker
 
 
 def slow_reading() -> None:
@@ -87,12 +87,12 @@ def forget_cursor() -> None:
 def leave_contents_out() -> None:
     """Contents that a poll has left out are never read: among rows for others, one's own are lost."""
 
-    async def contents(self: Any, *arguments: Any) -> Any:
+    async def nothing(self: Any, *arguments: Any) -> Any:
         await read(self, *arguments)
         return {}
 
-    read = reading.Reader._contents  # pyright: ignore[reportPrivateUsage]
-    reading.Reader._contents = contents  # pyright: ignore[reportPrivateUsage]
+    read = contents.Contents.read
+    contents.Contents.read = nothing
 
 
 FAULTS: dict[str, Callable[[], None]] = {

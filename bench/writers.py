@@ -63,11 +63,12 @@ class Shared:
 
     async def pace(self, rng: random.Random) -> None:
         """The pause before the next transaction, as the phase demands."""
-        if self.phase < 2.5:
+        phase = self.phase
+        if phase < 2.5:
             await asyncio.sleep(rng.uniform(0.01, 0.1))
-        elif self.phase < 4:
+        elif phase < 4:
             await asyncio.sleep(rng.uniform(0, 0.02))
-        elif (phase := self.phase) < 5.5:
+        elif phase < 5.5:
             await asyncio.sleep(min(5.5 - phase, max(0.0, self.ends_at - time.monotonic())))
         else:
             await asyncio.sleep(rng.uniform(0.2, 0.6))

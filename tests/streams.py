@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
+import pytest
 import pytest_asyncio
 import uvicorn
 
 from belfry import auth, server
 from belfry.config import Config
+from belfry.contents import Contents
 from belfry.protocol import StreamingProtocol
 from belfry.relay import Relay
 
@@ -291,6 +293,16 @@ async def serve(database: str) -> AsyncGenerator[Serve]:
     yield serve_on
     for each in running:
         await each.stop()
+
+
+@pytest.fixture(params=["whole", "left out"])
+def contents(request: pytest.FixtureRequest) -> Generator[None]:
+    """Polls that read all contents, as where everybody is here; and polls that leave them out, as where few are."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "left out":
+            always = property(lambda _: True, lambda _, __: None)
+            patch.setattr(Contents, "left_out", always, raising=False)
+        yield
 
 
 async def eventually(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:

@@ -52,6 +52,11 @@ def knows(requested: str | None, unread: Sequence[Range], *, epoch: str, last_va
     return bool(subtract(clip(unread, 1, client.head), client.gaps))
 
 
+def lowest_unseen(client: Cursor) -> int:
+    """The lowest id that a client has not seen."""
+    return client.gaps[0][0] if client.gaps else client.head + 1
+
+
 def below(client: Cursor, pruned: int) -> bool:
     """Whether something that the client has not seen may have been pruned."""
     return client.head < pruned or bool(client.gaps and client.gaps[0][0] <= pruned)

@@ -27,7 +27,12 @@ class Row(NamedTuple):
     kind: str | None = None  # of the notification itself, also of one that was revised; or of a preference
     about: int | None = None  # the first notification that a change is about
     enabled: bool | None = None  # of a preference
-    branch: int = 0  # of the poll that found it
+    branch: int = 0  # of the poll that found it: a field, so that a row is made without taking it off
+
+    @property
+    def omitted(self) -> bool:
+        """Whether its contents were left out."""
+        return self.payload == OMITTED
 
     @property
     def position(self) -> int:

@@ -1,6 +1,6 @@
 """What one turn of the relay reads: the poll, and what its rows and the arrivals need to be told in full.
 
-Nothing here takes note of anything: reading may fail, and then nothing was seen.
+No row is taken note of here: reading may fail, and then nothing was seen.
 """
 
 from __future__ import annotations
@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from belfry import choices, queries, rows
 from belfry.batch import Badge
 from belfry.choices import Choice
+from belfry.contents import Contents, Missed, missed_by
 from belfry.cursor import Cursor
-from belfry.hub import FOLLOWED, Hub, Withheld
-from belfry.model import OMITTED, Member, Row, State
+from belfry.hub import Hub, Withheld
+from belfry.model import Member, Row, State
 from belfry.recent import Recent
 from belfry.stream import Scope, Stream
 from belfry.tracker import Plan, Tracker
@@ -30,8 +31,6 @@ COUNT_SECONDS = 2.0
 UNCOUNTED_SECONDS = 60.0
 FIRST_CLIENTS, MOST_CLIENTS, FEWEST_CLIENTS = 1000, 8000, 50
 LET_IN_SECONDS = 1.0
-MANY_UNEXPECTED = 25
-"""For nobody here, in one poll: to read the contents of so many costs more than a query for those of the others."""
 
 
 class Pace:
@@ -73,14 +72,14 @@ NO_NEWS = News({}, frozenset(), None)
 
 
 class Reader:
-    """Reads for a relay, at most once a turn each: rows, state and members, states of late rows, kinds, counts."""
+    """Reads for a relay, at most once a turn each: rows, contents, state, members, late rows' states, kinds, counts."""
 
     def __init__(self, hub: Hub, page_rows: int, counts: Counter[str]) -> None:
         self._hub = hub
         self._page_rows = page_rows
         self.pace = Pace()
         self._counts = counts
-        self._sparse = False  # of what the last poll read, much was for nobody here
+        self._contents = Contents(hub, page_rows, counts)
         self._uncounted: dict[str, float] = {}  # whose counts took too long, and until when they are not asked for
 
     async def read(
@@ -91,17 +90,18 @@ class Reader:
         recipients = {stream.recipient for stream in arrivals}
         if not recipients:
             found, state, members = await self._poll(connection, plan), None, dict[str, Member]()
+            missed = Missed()
         else:
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             found = await self._poll(connection, plan)
             state = await queries.state(connection)
             members = await queries.members(connection, recipients)
             await connection.execute("COMMIT")
+            cursors = ((stream.recipient, requested) for stream, requested in arrivals.items())
+            missed = missed_by(cursors, members, state)
         polled_at = _now()
-        expected = self._expected(found.rows)
-        returning = {stream.recipient for stream, requested in arrivals.items() if requested is not None}
-        back = [members[recipient] for recipient in returning]
-        contents = await self._contents(connection, found.rows, expected, back, recent)
+        expected = self._contents.expected(found.rows)
+        contents = await self._contents.read(connection, found.rows, expected, missed, recent)
         newest = await queries.newest(connection) if found.full else 0
         scopes = {stream.scope for stream in arrivals}
         news = await self._news(connection, found, newest, seen, scopes)
@@ -109,39 +109,7 @@ class Reader:
         return Snapshot(found, ids, contents, newest, state, members, news, polled_at if arrivals else _now())
 
     async def _poll(self, connection: queries.Connection, plan: Plan) -> rows.Found:
-        return await rows.poll(connection, plan, self._page_rows, contents=not self._sparse)
-
-    def _expected(self, found: Sequence[Row]) -> list[Row]:
-        """The rows that may concern somebody here: all without a recipient, when what belongs to whom changes."""
-        moved = [row for row in found if row.verb in FOLLOWED]
-        if moved and (any(row.recipient is None for row in moved) or self._hub.expected(moved)):
-            everyones = [row for row in found if row.recipient is None]
-            return self._hub.expected(row for row in found if row.recipient is not None) + everyones
-        return self._hub.expected(found)
-
-    async def _contents(
-        self,
-        connection: queries.Connection,
-        found: Sequence[Row],
-        expected: Sequence[Row],
-        returning: Collection[Member],
-        recent: Recent,
-    ) -> Mapping[int, Row]:
-        """The contents that were left out of what is expected, and of recent rows of those who come back now.
-
-        Of the latter at most a page: who misses one is served by the table.
-        """
-        if found:
-            self._sparse = len(found) - len(expected) >= MANY_UNEXPECTED
-        wanted = {row.id for row in expected if row.payload == OMITTED}
-        if returning:
-            of = _belongs_to(returning)
-            wanted.update(row.id for row in found if row.payload == OMITTED and of(row))
-            wanted.update(recent.omitted(of)[-self._page_rows :])
-        if not wanted:
-            return {}
-        self._counts["row_queries"] += 1
-        return await rows.notifications(connection, list(wanted))
+        return await rows.poll(connection, plan, self._page_rows, contents=not self._contents.left_out)
 
     async def _news(
         self, connection: queries.Connection, found: rows.Found, newest: int, seen: Tracker, scopes: set[Scope]
@@ -203,13 +171,6 @@ class Reader:
             recipients = {recipient for row in settled for recipient in self._hub.recipients(row)}
             known += await queries.watermarked(connection, [row.id for row in settled], recipients)
         return frozenset(known)
-
-
-def _belongs_to(members: Iterable[Member]) -> Callable[[Row], bool]:
-    """Whether a row may belong to one of them."""
-    recipients = {member.recipient for member in members}
-    topics = {topic for member in members for topic in member.stays}
-    return lambda row: row.topic in topics if row.recipient is None else row.recipient in recipients
 
 
 def _now() -> float:

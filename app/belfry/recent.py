@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from belfry.cursor import Cursor, Range, overlaps, replayable
+from belfry.cursor import MAX_POSITION, Cursor, Range, overlaps, replayable
 from belfry.model import OMITTED, Row
 
 MAX_BASE_GAPS = 1000
@@ -22,7 +22,7 @@ class Stretch:
     """Rows that came one after the other, and what the relay had seen after them."""
 
     ids: list[int]
-    size: int
+    size: int  # bytes, as the rows came: what is filled in later is not in it
     after: Cursor
 
 
@@ -69,14 +69,15 @@ class Recent:
             out += self._between((lo, hi))
         return out
 
-    def omitted(self, wanted: Callable[[Row], bool]) -> list[int]:
-        """The ids of those of the wanted whose contents are not here, ascending."""
-        return [each for each in self._ids if self._rows[each].payload == OMITTED and wanted(self._rows[each])]
+    def omitted(self, wanted: Callable[[Row], bool], lowest: int) -> list[int]:
+        """The ids of those of the wanted, from the lowest on, whose contents are not here, ascending."""
+        rows = self._between((lowest, MAX_POSITION))
+        return [row.id for row in rows if row.omitted and wanted(row)]
 
     def fill(self, rows: Iterable[Row]) -> None:
-        """The contents of such rows have been read since."""
+        """Put in contents that were left out of rows here, and have been read since."""
         for row in rows:
-            if row.id in self._rows and self._rows[row.id].payload == OMITTED:
+            if row.id in self._rows and self._rows[row.id].omitted:
                 self._replace(row)
         self._evict()
 
@@ -98,7 +99,7 @@ class Recent:
             self._stretches.append(Stretch(ids, size, after))
 
     def _follow(self, change: Row, about: int) -> None:
-        """A notification has ended, or is no longer what it was: then its contents are read for who has not seen it."""
+        """A notification has ended, or is no longer what it was: then its contents are read anew."""
         if change.verb in ENDED:
             self._replace(self._rows[about]._replace(payload=None))
         elif change.verb == "revised":

@@ -264,7 +264,8 @@ class Relay:
                 if row.id in snapshot.expected:
                     row = snapshot.contents.get(row.id, row)
                     fresh.append((row, sse.id_line(self.tracker.text(self.epoch))))
-        self._recent.add(new, self.tracker.cursor(self.epoch))
+        if new:
+            self._recent.add(new, self.tracker.cursor())
         self._recent.fill(snapshot.contents.values())
         if new and (self._newest is None or new[-1].id > self._newest.id):
             self._newest = new[-1]

@@ -65,9 +65,9 @@ class Replay:
         found = None if late or start.everything else recent.rows(start.client, seen)
         if found is not None and not _expiring(found):
             own = [row for row in found if row.payload is not None and stream.wants(row)]
-            sizes = [len(row.payload or b"") for row in own]
             # Weighed before the lines with their cursors are made, which cost most: a crowd that was long away waits.
-            if sum(sizes) <= AT_ONCE_BYTES and 0 not in sizes:  # of OMITTED ones the table knows the contents
+            light = sum(len(row.payload or b"") for row in own) <= AT_ONCE_BYTES
+            if light and not any(row.omitted for row in own):
                 self.counts["recent"] += 1
                 stream.go_live(b"".join([opening, *self._frames(stream, own, start.client, seen), closing]))
                 return
@@ -104,7 +104,7 @@ class Replay:
         """Write page after page; whether something that the client had passed over or had was judged anew."""
         stays = stream.intervals
         client, corrected = await self._corrected(stream, client)
-        after = _lowest_unseen(client) - 1
+        after = attach.lowest_unseen(client) - 1
         while stream.phase is Phase.REPLAYING:
             page = await self._page(stream, stays, client.unseen(seen.head), seen.head, after)
             if page.pruned > after and not everything:
@@ -241,7 +241,3 @@ def _expiring(found: Iterable[Row]) -> bool:
     """Whether one of them seems to have expired: by this clock, so that only the database knows."""
     now = time.time()
     return any(row.payload is not None and row.expires_at is not None and row.expires_at <= now for row in found)
-
-
-def _lowest_unseen(client: Cursor) -> int:
-    return client.gaps[0][0] if client.gaps else client.head + 1

@@ -49,7 +49,7 @@ _CHANGE: LiteralString = f"""
 """
 
 
-_PAYLOAD = 5
+_PAYLOAD = Row._fields.index("payload")
 
 
 def _rows(found: Iterable[tuple[Any, ...]]) -> list[Row]:
@@ -117,8 +117,12 @@ def poll_text(*, ids: bool, ranges: bool, wide: bool) -> LiteralString:
     """The poll for what there is to probe: a branch that finds nothing to do costs 60 µs all the same."""
     branches = _FRESH_ROWS + (_ROWS_BY_ID if ids else "") + (_ROWS_OF_RANGES if ranges else "")
     late = _LATE_IDS if ranges else ""
-    text = f"{late}SELECT * FROM ({branches}{_MEMBERSHIPS if wide else ''}) AS found ORDER BY id"
-    return " ".join(text.split())  # psycopg reads a text of more than 4,096 bytes anew each time
+    return _on_one_line(f"{late}SELECT * FROM ({branches}{_MEMBERSHIPS if wide else ''}) AS found ORDER BY id")
+
+
+def _on_one_line(text: LiteralString) -> LiteralString:
+    """Without what is there for the eye, and hence without comments: psycopg reads anew what has over 4,096 bytes."""
+    return " ".join(text.split())
 
 
 POLL: LiteralString = poll_text(ids=True, ranges=True, wide=True)
@@ -192,13 +196,13 @@ def _covered(low: int, high: int, rows: Sequence[Row], page: int) -> int:
     return min([high, *(ids[-1] for ids in tables if len(ids) >= page)])
 
 
-_BY_ID: LiteralString = f"SELECT {_NOTIFICATION}, 0 FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])"
+BY_ID: LiteralString = f"SELECT {_NOTIFICATION}, 0 FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])"
 
 
 async def notifications(connection: Connection, ids: Sequence[int]) -> dict[int, Row]:
     """Notifications with their contents, by id; those that are gone are missing."""
     async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-        await cursor.execute(_BY_ID, {"contents": True, "ids": list(ids)}, prepare=True)
+        await cursor.execute(BY_ID, {"contents": True, "ids": list(ids)}, prepare=True)
         return {row.id: row for row in _rows(await cursor.fetchall())}
 
 
@@ -220,7 +224,7 @@ _STAYS: LiteralString = "(SELECT %(topics)s::text[]), (SELECT %(sinces)s::bigint
 # ordered by the same two columns. With a plain equality the planner may take the primary key and filter. What is unseen
 # is one value, because a client may send hundreds of gaps, and each row that is its own is asked against them. Only
 # the rows of the page are read and made frames of: a recipient in a thousand topics has a page of each.
-REPLAY: LiteralString = f"""
+REPLAY: LiteralString = _on_one_line(f"""
     WITH page AS MATERIALIZED (
         SELECT * FROM (
             (SELECT n.id, false AS change FROM belfry.notification AS n
@@ -266,7 +270,7 @@ REPLAY: LiteralString = f"""
         WHERE page.change
     ) AS found ON true
     ORDER BY found.id
-"""
+""")
 
 
 async def replay(

@@ -2,4 +2,5 @@
 
 from __future__ import annotations
 
+from streams import contents as contents
 from streams import serve as serve

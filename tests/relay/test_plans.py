@@ -127,8 +127,15 @@ async def test_the_poll_reads_by_index_and_no_more_than_a_page_of_each_table_and
     large: Connection, given: dict[str, Any], most: int
 ):
     text = rows.poll_text(ids=bool(given["ids"]), ranges=bool(given["los"]), wide=bool(given["wide_los"]))
-    for query in (text, rows.POLL):
-        assert_cheap(await explain(large, query, {"page": PAGE, "most": LATE_PAGES * PAGE, **given}, POLL_TYPES), most)
+    for query, contents in ((text, True), (rows.POLL, True), (text, False)):
+        parameters = {"page": PAGE, "most": LATE_PAGES * PAGE, **given, "contents": contents}
+        assert_cheap(await explain(large, query, parameters, POLL_TYPES), most)
+
+
+async def test_contents_that_were_left_out_are_read_by_index(large: Connection):
+    ids = list(range(1, 2 * PAGE))
+    plan = await explain(large, rows.BY_ID, {"contents": True, "ids": ids}, {"contents": "boolean", "ids": "bigint[]"})
+    assert_cheap(plan, len(ids))
 
 
 def assert_cheap(plan: dict[str, Any], most: int) -> None:

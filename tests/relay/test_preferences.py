@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from test_state import call, change, counts
 
 from streams import Serve, publish, send, value
+
+pytestmark = pytest.mark.usefixtures("contents")
 
 
 async def test_a_muted_kind_makes_no_frame_from_the_change_on_and_no_count(serve: Serve, connect: Any):

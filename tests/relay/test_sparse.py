@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import psycopg
 import pytest
 
 from belfry import rows
-from belfry.reading import MANY_UNEXPECTED
+from belfry.contents import MANY_UNEXPECTED
+from belfry.cursor import Cursor
+from belfry.tracker import LATE_PAGES
 from streams import Belfry, Client, Serve, publish, send, subscribe, value
 
 
@@ -103,13 +106,52 @@ async def test_who_comes_back_gets_what_it_missed_without_a_query_of_its_own(
     assert (belfry.replays["recent"], belfry.replays["table"]) == (2, 0)
 
 
-async def test_who_missed_more_than_a_page_gets_it_from_the_table(serve: Serve, connect: Any, sparse: list[int]):
+async def test_a_crowd_that_comes_back_makes_no_queries_of_its_own(serve: Serve, connect: Any, sparse: list[int]):
     belfry, writer = await serve(page_rows=2 * MANY_UNEXPECTED), await connect()
-    cursor, sent = await away(belfry, writer, 2 * MANY_UNEXPECTED + 5)
+    crowd = [f"u{number}" for number in range(150)]
+    await send(writer, "for another", recipient="u-1")
+    for client in [await belfry.live(recipient) for recipient in crowd]:
+        client.cut()
+    cursor = str(belfry.relay.tracker.cursor())
+    await crowded(belfry, writer)
+    await writer.execute("SELECT belfry.send_many(%s, 'test', 'missed')", (crowd,))
+    await elsewhere(writer)
+    await crowded(belfry, writer)
+    queries = belfry.relay.counts["row_queries"]
+    again = await asyncio.gather(*(belfry.open(recipient, last_id=cursor) for recipient in crowd))
+    assert [await missed(client) for client in again] == [["missed"]] * len(crowd)
+    assert sparse
+    assert (belfry.replays["recent"], belfry.replays["table"]) == (len(crowd), 0)
+    assert belfry.relay.counts["row_queries"] - queries < 50
+
+
+async def test_who_missed_more_than_some_pages_gets_it_from_the_table(serve: Serve, connect: Any, sparse: list[int]):
+    belfry, writer = await serve(page_rows=2 * MANY_UNEXPECTED), await connect()
+    cursor, sent = await away(belfry, writer, (LATE_PAGES + 1) * 2 * MANY_UNEXPECTED)
     assert set(sent) & set(sparse)
     got = await missed(await belfry.open(last_id=cursor))
     assert got == [*(f"missed {number}" for number in range(len(sent) - 1)), "missed in the topic"]
     assert belfry.replays["table"] == 1
+
+
+async def test_what_a_client_has_seen_elsewhere_is_not_read_for_it(
+    serve: Serve, connect: Any, sparse: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    belfry, writer = await serve(), await connect()
+    _, sent = await away(belfry, writer)
+    read, asked = rows.notifications, list[int]()
+
+    async def watched(connection: Any, ids: list[int]) -> Any:
+        asked.extend(ids)
+        return await read(connection, ids)
+
+    monkeypatch.setattr(rows, "notifications", watched)
+    middle = str(Cursor(sent[1], ((sent[0], sent[0]),), belfry.relay.epoch))
+    for cursor in (str(belfry.relay.tracker.cursor(belfry.relay.epoch)), "0", "malformed", "abcdef.1", None):
+        await (await belfry.open(last_id=cursor)).until("ready")
+    assert asked == []
+    assert await missed(await belfry.open(last_id=middle)) == ["missed 0", "missed in the topic"]
+    assert set(asked) == set(sent)
 
 
 async def test_who_comes_back_gets_what_is_left_of_it(serve: Serve, connect: Any, sparse: list[int]):

@@ -22,6 +22,8 @@ from streams import (
     value,
 )
 
+pytestmark = pytest.mark.usefixtures("contents")
+
 
 async def call(connection: Connection, name: str, *arguments: object) -> Any:
     """A function of the schema with its arguments in their places."""

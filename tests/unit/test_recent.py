@@ -133,7 +133,7 @@ def test_the_contents_of_what_was_revised_are_read_anew():
     recent.add([row(1), row(2)], Cursor(2))
     recent.add([about(3, "revised", 1)], Cursor(3))
     assert sizes(recent.rows(Cursor(0), Cursor(3))) == [(1, 0), (2, 10), (3, 6)]
-    assert recent.omitted(lambda _: True) == [1]
+    assert recent.omitted(lambda _: True, 1) == [1]
     recent.fill([row(1, 20)])
     assert sizes(recent.rows(Cursor(0), Cursor(3))) == [(1, 20), (2, 10), (3, 6)]
 
@@ -142,7 +142,8 @@ def test_contents_that_were_left_out_are_filled_in_once_and_count():
     recent = Recent(Cursor(0), max_rows=10, max_bytes=40)
     recent.add([row(1, 0), row(2, 0), row(3, 0), row(4)._replace(payload=None)], Cursor(4))
     recent.add([about(5, "retracted", 2)], Cursor(5))
-    assert recent.omitted(lambda each: each.id != 3) == [1]
+    assert recent.omitted(lambda each: each.id != 3, 1) == [1]
+    assert recent.omitted(lambda _: True, 2) == [3]
     recent.fill([row(number, 10) for number in (1, 2, 4, 9)])
     assert sizes(recent.rows(Cursor(0), Cursor(5))) == [(1, 10), (2, None), (3, 0), (4, None), (5, 6)]
     recent.fill([row(1, 15)])
