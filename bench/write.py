@@ -4,12 +4,14 @@ bare: an insert into an identical table without trigger; notify: the same with N
 send: `belfry.send`; insert: `INSERT INTO belfry.notification`; with a relay running, once with the disk as it is and
 once with 2 ms more for each flush. Then one of two relays is stopped by SIGSTOP, each in turn, from rest.
 Marks: send/bare and insert/bare at least 0.95 with the slow flush; insert 0.85 and send 0.75 otherwise; with a stopped
-relay 0.9 of normal after 5 s. Check: every table has grown by exactly as many rows as were reported.
+relay 0.9 of normal after 5 s. How idle the processors were tells which of the two was the limit.
+Check: every table has grown by exactly as many rows as were reported.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import signal
@@ -104,6 +106,12 @@ def rows(on: Stage, table: str) -> int:
     return int(row[0]) if row else 0
 
 
+def idle_seconds() -> float:
+    """Seconds that the processors of the machine have been idle, all together (proc(5), /proc/stat)."""
+    _, _, _, _, idle, waiting, *_ = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    return (int(idle) + int(waiting)) / os.sysconf("SC_CLK_TCK")
+
+
 def rest(relays: Sequence[Relay], seconds: float = 0.3, timeout: float = 20) -> None:
     """Wait until the relays have read everything and sleep (under 15 % of a processor)."""
     relays = [relay for relay in relays if relay.running()]
@@ -118,18 +126,22 @@ def rest(relays: Sequence[Relay], seconds: float = 0.3, timeout: float = 20) -> 
 def alternate(on: Stage, load: Load, given: argparse.Namespace, result: report.Report, label: str) -> dict[str, float]:
     """All four, `rounds` times, each round in another order; the medians."""
     rates: dict[str, list[float]] = {name: [] for name in SCRIPTS}
+    idle: dict[str, list[float]] = {name: [] for name in SCRIPTS}
     names = list(SCRIPTS)
     for number in range(given.rounds):
         for name in names[number % 4 :] + names[: number % 4]:
             rest(on.relays)
             before = rows(on, TABLES[name])
+            idled, began = idle_seconds(), time.monotonic()
             one = load.run(name, given.seconds)
+            idle[name].append((idle_seconds() - idled) / (time.monotonic() - began) / (os.cpu_count() or 1))
             added = rows(on, TABLES[name]) - before
             result.check(added == one.commits, f"{label} {name}: {one.commits} commits reported, {added} rows added")
             rates[name].append(one.rate)
     medians = {name: report.median(many) for name, many in rates.items()}
     for name, rate in medians.items():
         result.figures[f"{label}: {name} commits/s"] = rate
+        result.figures[f"{label}: {name} processors idle"] = report.median(idle[name])
     for name in ("notify", "send", "insert"):
         ratios = [a / b for a, b in zip(rates[name], rates["bare"], strict=True)]
         medians[f"{name}/bare"] = result.figures[f"{label}: {name}/bare"] = report.median(ratios)
