@@ -59,7 +59,7 @@ def lowest_unseen(client: Cursor) -> int:
 
 def below(client: Cursor, pruned: int) -> bool:
     """Whether something that the client has not seen may have been pruned."""
-    return client.head < pruned or bool(client.gaps and client.gaps[0][0] <= pruned)
+    return lowest_unseen(client) <= pruned
 
 
 def as_seen(stays: dict[str, list[Stay]], seen: Cursor) -> dict[str, list[Stay]]:

@@ -66,7 +66,10 @@ class Contents:
         self._counts = counts
 
     def expected(self, found: Sequence[Row]) -> list[Row]:
-        """The rows that may concern somebody here: all without a recipient, when what belongs to whom changes."""
+        """The rows that may concern somebody here: all without a recipient, when what belongs to whom changes.
+
+        By how many the others are it is decided what the next poll leaves out.
+        """
         expected = self._hub.expected(found)
         moved = [row for row in found if row.verb in FOLLOWED]
         if moved and (any(row.recipient is None for row in moved) or self._hub.expected(moved)):

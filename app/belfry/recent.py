@@ -42,9 +42,7 @@ class Recent:
         return len(self._rows)
 
     def add(self, rows: Sequence[Row], after: Cursor) -> None:
-        """Keep the rows of a poll, in id order; `after` tells what the relay has seen then. The oldest make room."""
-        if not rows:
-            return
+        """Keep the rows of a poll (one at least), in id order; `after` is what the relay has seen then."""
         ids = [row.id for row in rows]
         late = bool(self._ids) and ids[0] < self._ids[-1]
         self._ids += ids

@@ -142,8 +142,7 @@ class Found:
 async def poll(connection: Connection, plan: Plan, page: int, *, contents: bool = True) -> Found:
     """Every row above the head, and in the probed ranges: at most a page of each table and range, four of all ranges.
 
-    Without `contents` the payload of a notification that can be sent is OMITTED: to read and to write it is six parts
-    in seven of what a row costs.
+    Without `contents` the payload of a notification that can be sent is OMITTED.
     Membership rows of wide ranges, and of those that are not probed, come whole: nobody who was removed from a topic
     gets a later row of it.
     """

@@ -136,6 +136,12 @@ def test_the_contents_of_what_was_revised_are_read_anew():
     assert recent.omitted(lambda _: True, 1) == [1]
     recent.fill([row(1, 20)])
     assert sizes(recent.rows(Cursor(0), Cursor(3))) == [(1, 20), (2, 10), (3, 6)]
+    recent.add([row(4), row(5), row(6)], Cursor(6))
+    assert ids(recent.rows(Cursor(3), Cursor(6))) == [4, 5, 6]
+    assert recent.rows(Cursor(2), Cursor(6)) is None
+    recent.add([about(7, "revised", 1), about(8, "retracted", 2)], Cursor(8))
+    assert recent.rows(Cursor(5), Cursor(8)) is None
+    assert ids(recent.rows(Cursor(6), Cursor(8))) == [7, 8]
 
 
 def test_contents_that_were_left_out_are_filled_in_once_and_count():
