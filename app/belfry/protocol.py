@@ -1,86 +1,120 @@
-"""How uvicorn hands us the connection itself: its own `send`, a way to cut it off, and a life after the request."""
+"""How uvicorn hands us the connection itself: once a stream's response has begun, the rest of it is ours.
+
+For each connection uvicorn keeps a parser, a request with its events, and a task: most of what an idle stream held.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-EXTENSION = "belfry.connection"
+from belfry import sse
+
+EXTENSION = "belfry.take_over"
+"""The name of ours among the extensions of a request's scope (ASGI, "Extensions")."""
 
 
-Receive = Callable[[], Awaitable[Any]]
-Afterwards = Callable[[Receive], Awaitable[None]]
+class Connection(asyncio.Protocol):
+    """The connection of a response that has begun and lasts: all that may still happen to it.
 
+    It is the last response of its connection, which ends with it (RFC 9112, 9.6): what the client may still send is
+    not read as a request. `gone` is called once, when the connection has ended, by whom ever.
+    """
 
-class ServerConnection:
-    """The connection of a response that is under way, without the wrappers that a framework puts around `send`."""
+    __slots__ = ("_connections", "_gone", "_transport", "_writable")
 
-    __slots__ = ("_cycle", "_flow", "_write", "abort", "afterwards", "send")
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-        self._flow = cycle.flow
-        self._write: Callable[[bytes], None] = cycle.transport.write
-        self.send: Any = cycle.send
-        self.abort: Callable[[], None] = cycle.transport.abort
-        self.afterwards: Afterwards | None = None
-        """What goes on with the response when the application has returned, and all that it held has gone."""
+    def __init__(self, transport: asyncio.Transport, connections: set[Any], gone: Callable[[], None]) -> None:
+        self._transport = transport
+        self._connections = connections  # those that the server waits for when it stops
+        self._gone: Callable[[], None] | None = gone
+        self._writable: asyncio.Event | None = None  # while the socket is full
+        connections.add(self)
+        transport.set_protocol(self)
 
     def put(self, chunk: bytes) -> bool:
-        """Write a framed chunk of a body that has begun; False, and nothing written, while the socket is full.
-
-        What `send` does with a chunk, without a coroutine and without framing it again for each stream.
-        """
-        if self._cycle.disconnected:
-            return True  # as `send` does: the request's own task hears of it
-        if self._flow.write_paused:
+        """Write a framed chunk of the body; False, and nothing written, while the socket is full."""
+        if self._writable is not None:
             return False
-        self._write(chunk)
+        if self._gone is not None:
+            self._transport.write(chunk)
         return True
+
+    async def send(self, message: Any) -> None:
+        """ASGI's `send` of a body message: it waits while the socket is full, and writes in one step."""
+        while self._writable is not None:
+            await self._writable.wait()
+        if self._gone is None:
+            return
+        self._transport.write(sse.chunk(message["body"]))
+        if not message["more_body"]:
+            self._transport.write(sse.chunk(b""))
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        self._transport.abort()
+
+    def shutdown(self) -> None:
+        """The server is about to stop and waits for us: the relay ends its streams by itself."""
+
+    def pause_writing(self) -> None:
+        """The socket is full."""
+        self._writable = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        """There is room again; or there is nobody any more."""
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has left, or the response is complete."""
+        self._connections.discard(self)
+        gone, self._gone = self._gone, None
+        self.resume_writing()
+        if gone is not None:
+            gone()
+
+
+TakeOver = Callable[[Callable[[], None]], Connection | None]
+"""Given what to call when the connection has ended, takes it over; None when it has ended already."""
+
+
+def take_over_of(scope: Any) -> TakeOver | None:
+    """How to take over the connection of a request, where the server offers it."""
+    return scope.get("extensions", {}).get(EXTENSION)
 
 
 class StreamingProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 protocol, which also tells the application its connection.
+    """uvicorn's HTTP/1.1 protocol, which also lets the application take over its connection.
 
     `_start_asgi_task` is private to uvicorn: a test watches it, and without it streams use the `send` they are given.
     """
 
-    _answered: RequestResponseCycle | None = None
-
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answered = cycle
-        connection = ServerConnection(cycle)
-        extensions: dict[str, Any] = cycle.scope.setdefault("extensions", {})  # type: ignore[assignment]
-        extensions[EXTENSION] = connection
+        async def with_extension(scope: Any, receive: Any, send: Any) -> None:
+            extensions = scope.setdefault("extensions", {})
+            extensions[EXTENSION] = partial(self._take_over, cycle)
+            try:
+                await app(scope, receive, send)
+            finally:
+                del extensions[EXTENSION]  # the request and its scope would refer to each other
 
-        async def request_and_after(scope: Any, receive: Receive, send: Any) -> None:
-            await app(scope, receive, send)
-            del scope
-            if connection.afterwards is not None:
-                self._forget_request(cycle)
-                afterwards, connection.afterwards = connection.afterwards, None  # a stream knows its connection
-                await afterwards(receive)
+        super()._start_asgi_task(cycle, with_extension)
 
-        super()._start_asgi_task(cycle, request_and_after)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell it the request that is answered; uvicorn tells the newest, which may be one that waits behind it."""
-        if self._answered is not None and not self._answered.response_complete:
-            self._answered.disconnected = True
-            self._answered.message_event.set()
-        super().connection_lost(exc)
-
-    def _forget_request(self, cycle: RequestResponseCycle) -> None:
-        """Let go of what a request brought and a framework hung on it: a third of what an idle stream held."""
-        request = cycle.scope
-        cycle.scope = {"method": request["method"]}  # type: ignore[typeddict-item]  # `send` reads that alone
-        if self.scope is request:  # else the head of another one has begun to arrive
-            self.scope, self.headers = cycle.scope, []
-
-
-async def until_gone(receive: Receive) -> None:
-    """Wait until the client has left, or the response is complete."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    def _take_over(self, cycle: RequestResponseCycle, gone: Callable[[], None]) -> Connection | None:
+        """Part with the connection of a response that has begun; as far as uvicorn knows, it is complete."""
+        if cycle.disconnected:
+            return None
+        cycle.response_complete = True
+        self.connections.discard(self)
+        self.parser = None  # type: ignore[assignment]  # they refer to each other
+        self.flow.resume_reading()  # a request that waits behind is not answered
+        connection = Connection(self.transport, self.connections, gone)
+        if self.flow.write_paused:
+            connection.pause_writing()
+        return connection

@@ -174,6 +174,7 @@ def _lifespan(config: Config) -> Callable[[Litestar], Any]:
             relay, tasks = await _start(config, app.state, stack)
             with _draining(relay, config.drain_seconds):
                 yield
+            await relay.drain(0)  # whoever is still here, where something else than a signal stopped us
             await _end(tasks)
 
     return lifespan

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from belfry import errors, rows, server
+from belfry import errors, rows, server, sse
 from belfry.config import Config
 from belfry.hub import Stream
 from bench.tcp_proxy import Proxy
@@ -104,6 +104,21 @@ async def test_a_stop_says_goodbye_to_who_waits_for_the_database_and_to_who_come
         for client in (waiting, await belfry.open()):
             (goodbye,) = await client.rest(5)
             assert (goodbye.name, goodbye.data) == ("goodbye", {"reason": "drain"})
+
+
+async def test_a_stop_without_a_signal_says_goodbye_too_and_waits_for_nobody_who_does_not_read(serve: Serve):
+    belfry = await serve()
+    client, deaf = await belfry.live(), await belfry.live("u2")
+    (stream,) = belfry.relay.hub.of("u2")
+    assert stream.put
+    while stream.put(sse.chunk(b":" + b"x" * 100_000 + b"\n\n")):
+        pass
+    belfry.server.should_exit = True
+    assert (await client.next(10)).data == {"reason": "drain"}
+    async with asyncio.timeout(10):
+        await belfry.task
+    assert not belfry.server.server_state.connections
+    deaf.cut()
 
 
 async def test_listening_goes_on_after_a_fault_of_our_own(serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch):

@@ -5,29 +5,34 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import uvicorn
 
 from belfry import sse
-from belfry.protocol import EXTENSION, ServerConnection, StreamingProtocol, until_gone
+from belfry.protocol import Connection, StreamingProtocol, TakeOver, take_over_of
 
+REQUEST = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 
 
 class Server:
-    """uvicorn with an application that keeps the connection open and hands it to the test."""
+    """uvicorn with an application that begins a response, has its connection taken over, and returns."""
 
     def __init__(self) -> None:
-        self.given: asyncio.Queue[tuple[ServerConnection, Any]] = asyncio.Queue()
+        self.given: asyncio.Queue[Connection] = asyncio.Queue()
+        self.gone = asyncio.Event()
+        self.requests = 0
         self.writers: list[asyncio.StreamWriter] = []
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        self.requests += 1
         await send(START)
-        await self.given.put((scope["extensions"][EXTENSION], send))
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        connection = take_over(scope)(self.gone.set)
+        assert connection is not None
+        await self.given.put(connection)
 
     async def __aenter__(self) -> Server:
         config = uvicorn.Config(
@@ -41,9 +46,7 @@ class Server:
         )
         self.server = uvicorn.Server(config)
         self.task = asyncio.create_task(self.server._serve())
-        async with asyncio.timeout(10):
-            while not self.server.started:  # noqa: ASYNC110 - uvicorn offers no event
-                await asyncio.sleep(0.005)
+        await eventually(lambda: self.server.started)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -53,14 +56,35 @@ class Server:
         async with asyncio.timeout(10):
             await self.task
 
-    async def connect(self, more: bytes = b"") -> tuple[ServerConnection, asyncio.StreamReader, asyncio.StreamWriter]:
+    async def reach(self, more: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         port = self.server.servers[0].sockets[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         self.writers.append(writer)
-        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n" + more)
+        writer.write(REQUEST + more)
+        return reader, writer
+
+    async def connect(self, more: bytes = b"") -> tuple[Connection, asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await self.reach(more)
         async with asyncio.timeout(10):
-            connection, _ = await self.given.get()
-        return connection, reader, writer
+            return await self.given.get(), reader, writer
+
+    @property
+    def connections(self) -> set[Any]:
+        """What uvicorn waits for when it stops."""
+        return self.server.server_state.connections
+
+
+def take_over(scope: Any) -> TakeOver:
+    """What the server offers."""
+    offered = take_over_of(scope)
+    assert offered is not None
+    return offered
+
+
+async def eventually(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.005)
 
 
 async def read(reader: asyncio.StreamReader, until: bytes) -> bytes:
@@ -124,108 +148,129 @@ async def test_after_the_client_has_left_writing_is_harmless():
         connection, _, writer = await server.connect()
         await connection.send(sse.body(b"begin"))
         writer.transport.abort()
-        async with asyncio.timeout(10):
-            while not connection._cycle.disconnected:  # noqa: ASYNC110 - uvicorn offers no event
-                await asyncio.sleep(0.005)
+        await eventually(server.gone.is_set)
         assert connection.put(sse.chunk(b"to nobody")) is True
         await connection.send(sse.body(b"to nobody"))
 
 
-# --- a response that outlives its request ---------------------------------------------------------------------
+async def test_who_waits_for_a_full_socket_is_released_when_the_client_has_left():
+    async with Server() as server:
+        connection, _, writer = await server.connect()
+        while connection.put(sse.chunk(b"x" * 100_000)):
+            pass
+        suspended = asyncio.ensure_future(connection.send(sse.body(b"waits")))
+        await asyncio.sleep(0)
+        writer.transport.abort()
+        async with asyncio.timeout(10):
+            await suspended
 
 
-class Heavy:
-    """Stands for what a framework keeps while a request is under way."""
+# --- the connection is ours, and its end is the end ------------------------------------------------------------
 
 
-async def lasting(server: Server, more: bytes = b"") -> tuple[asyncio.StreamWriter, weakref.ref[Heavy], asyncio.Event]:
-    """A response that goes on after its application; what that held, and an event for the end."""
-    gone, held = asyncio.Event(), list[weakref.ref[Heavy]]()
+async def test_its_end_is_heard_of_once():
+    async with Server() as server:
+        _, _, writer = await server.connect()
+        assert not server.gone.is_set()
+        writer.transport.abort()
+        await eventually(server.gone.is_set)
+        assert not server.connections
+
+
+async def test_a_client_that_closes_its_side_has_left():
+    async with Server() as server:
+        _, reader, writer = await server.connect()
+        writer.write_eof()
+        await eventually(server.gone.is_set)
+        async with asyncio.timeout(10):
+            await reader.read()
+
+
+async def test_who_has_left_before_has_nothing_to_take_over():
+    async with Server() as server:
+        taken: list[Connection | None] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            taken.append(take_over(scope)(server.gone.set))
+
+        server.server.config.loaded_app = app
+        _, writer = await server.reach()
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+        await eventually(lambda: bool(taken))
+        assert taken == [None]
+        assert not server.gone.is_set()
+
+
+async def test_the_last_message_ends_the_connection():
+    async with Server() as server:
+        connection, reader, _ = await server.connect()
+        await connection.send(sse.body(b"farewell", more=False))
+        async with asyncio.timeout(10):
+            assert (await reader.read()).endswith(b"8\r\nfarewell\r\n0\r\n\r\n")
+        await eventually(server.gone.is_set)
+
+
+@pytest.mark.parametrize("more", [REQUEST, REQUEST[:20], b"POST / HTTP/1.1\r\n", b"\0no HTTP\r\n\r\n"])
+async def test_what_comes_behind_the_request_is_no_request(more: bytes):
+    """At once or later: the stream goes on, its end is heard of, and nothing else is answered."""
+    async with Server() as server:
+        connection, reader, writer = await server.connect(more if more is REQUEST else b"")
+        writer.write(more)
+        await asyncio.sleep(0.05)
+        await connection.send(sse.body(b"goes on"))
+        await read(reader, b"goes on\r\n")
+        assert server.requests == 1
+        writer.transport.abort()
+        await eventually(server.gone.is_set)
+
+
+async def test_the_server_waits_for_it_when_it_stops():
+    async with Server() as server:
+        connection, reader, _ = await server.connect()
+        assert server.connections == {connection}
+        server.server.should_exit = True
+        await asyncio.sleep(0.3)
+        assert not server.task.done()
+        await connection.send(sse.body(b"farewell", more=False))
+        await read(reader, b"farewell\r\n0\r\n\r\n")
+        async with asyncio.timeout(10):
+            await server.task
+
+
+async def test_what_the_request_held_goes_while_the_response_lasts_and_the_rest_with_it():
+    """All of it by itself: nothing is left for the collector of garbage."""
+
+    class Heavy:
+        """Stands for what a framework keeps while a request is under way, or a stream for as long as it lasts."""
+
+        connection: Any = None
+
+        def end(self) -> None:
+            server.gone.set()
+
+    request, life = list[weakref.ref[Any]](), list[weakref.ref[Any]]()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         heavy = scope["heavy"] = Heavy()
-        held.append(weakref.ref(heavy))
+        request.extend([weakref.ref(heavy), weakref.ref(send.__self__.on_response.__self__)])  # uvicorn's protocol
         await send(START)
-        scope["extensions"][EXTENSION].afterwards = afterwards
-        await server.given.put((scope["extensions"][EXTENSION], send))
-
-    async def afterwards(receive: Any) -> None:
-        await until_gone(receive)
-        gone.set()
-
-    server.server.config.loaded_app = app
-    _, _, writer = await server.connect(more)
-    return writer, held[0], gone
-
-
-async def test_what_the_request_held_goes_while_the_response_lasts():
-    async with Server() as server:
-        _, held, gone = await lasting(server)
-        async with asyncio.timeout(10):
-            while held() is not None:  # noqa: ASYNC110 - no event tells it
-                await asyncio.sleep(0.005)
-        assert not gone.is_set()
-
-
-async def test_its_end_is_heard_of():
-    async with Server() as server:
-        writer, _, gone = await lasting(server)
-        writer.transport.abort()
-        async with asyncio.timeout(10):
-            await gone.wait()
-
-
-async def test_its_end_is_heard_of_when_a_second_request_waits_behind_it():
-    """uvicorn tells the newest request alone that the client has left."""
-    async with Server() as server:
-        writer, _, gone = await lasting(server, more=b"GET /second HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        await asyncio.sleep(0.05)
-        assert not gone.is_set()
-        writer.transport.abort()
-        async with asyncio.timeout(10):
-            await gone.wait()
-
-
-async def test_a_second_request_whose_head_is_half_here_is_answered_all_the_same():
-    async with Server() as server:
-        await lasting(server)
-        connection, reader, writer = await server.connect(b"HEAD /second HTTP/1.1\r\nhost: localhost\r\n")
-        await asyncio.sleep(0.05)
-        writer.write(b"\r\n")
-        await connection.send(sse.body(b"to the first", more=False))
-        assert (await read(reader, b"0\r\n\r\n")).endswith(b"to the first\r\n0\r\n\r\n")
-        assert (await read(reader, b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
-
-
-async def test_what_lives_with_the_connection_goes_when_it_ends_and_waits_for_no_collector():
-    gone: list[weakref.ref[Life]] = []
-
-    class Life:
-        def __init__(self, connection: ServerConnection) -> None:
-            self.connection = connection  # as a stream does, to write to it
-            gone.append(weakref.ref(self))
-
-        async def __call__(self, receive: Any) -> None:
-            await until_gone(receive)
+        lasting = Heavy()
+        life.append(weakref.ref(lasting))
+        lasting.connection = take_over(scope)(lasting.end)
 
     async with Server() as server:
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await send(START)
-            scope["extensions"][EXTENSION].afterwards = Life(scope["extensions"][EXTENSION])
-
         server.server.config.loaded_app = app
         gc.disable()
         try:
-            port = server.server.servers[0].sockets[0].getsockname()[1]
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            reader, writer = await server.reach()
             await read(reader, b"\r\n\r\n")
-            await asyncio.sleep(0.05)
-            assert gone[0]() is not None
+            await eventually(lambda: all(held() is None for held in request))
+            assert life[0]() is not None
             writer.transport.abort()
-            async with asyncio.timeout(10):
-                while gone[0]() is not None:  # noqa: ASYNC110 - no event tells it
-                    await asyncio.sleep(0.005)
+            await eventually(lambda: life[0]() is None)
         finally:
             gc.enable()
+        assert server.gone.is_set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -94,6 +95,24 @@ async def test_the_head_of_the_answer_is_the_contracts(belfry: Belfry):
     assert "content-encoding" not in client.answer
     assert "content-length" not in client.answer
     assert client.answer["transfer-encoding"] == "chunked"
+    assert client.answer["connection"] == "close"
+
+
+async def test_a_request_is_answered_in_one_task(belfry: Belfry):
+    """Several dependencies would be resolved in a task each: of a crowd all would wait there, with all they hold."""
+    loop, made = asyncio.get_running_loop(), list[str]()
+
+    def make(loop: asyncio.AbstractEventLoop, life: Any, **more: Any) -> asyncio.Task[Any]:
+        made.append(life.cr_code.co_filename)
+        return asyncio.Task(life, loop=loop, **more)
+
+    loop.set_task_factory(make)
+    try:
+        await belfry.live()
+    finally:
+        loop.set_task_factory(None)
+    assert sum("uvicorn" in each for each in made) == 1, made
+    assert not any("anyio" in each for each in made), made
 
 
 async def test_the_first_bytes_are_a_jittered_retry(serve: Serve):

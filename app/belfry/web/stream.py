@@ -15,10 +15,10 @@ from litestar.params import QueryParameter
 from litestar.response.base import ASGIResponse
 
 from belfry import access, sse
-from belfry.auth import Credential, Verifier
+from belfry.auth import Credential
 from belfry.config import Config
 from belfry.hub import Stream
-from belfry.protocol import EXTENSION, ServerConnection, until_gone
+from belfry.protocol import TakeOver, take_over_of
 from belfry.relay import Relay
 from belfry.vocabulary import refusals
 
@@ -26,39 +26,38 @@ OVERLOADED_SPREAD_MILLISECONDS = 15_000
 
 
 class EventStream(ASGIResponse):
-    """The open response: it registers the stream, then only waits for the client to leave."""
+    """The open response: it begins, and hands the stream to the relay."""
 
-    __slots__ = ("_relay", "_requested", "_stream")
+    __slots__ = ("_relay", "_requested", "_stream", "_take_over")
     _should_set_content_length = False
 
-    def __init__(self, relay: Relay, stream: Stream, requested: str | None) -> None:
-        super().__init__(headers=_headers(), media_type="text/event-stream")
+    def __init__(self, relay: Relay, stream: Stream, requested: str | None, take_over: TakeOver | None) -> None:
+        last = {} if take_over is None else {"connection": "close"}
+        super().__init__(headers={**_headers(), **last}, media_type="text/event-stream")
         self._relay = relay
         self._stream = stream
         self._requested = requested
+        self._take_over = take_over
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        connection: ServerConnection | None = scope.get("extensions", {}).get(EXTENSION)
-        stream = self._stream
-        stream.send = connection.send if connection else send
-        stream.put = connection.put if connection else None
-        stream.abort = connection.abort if connection else None
         await self.start_response(send=send)
-        await stream.send(sse.body(sse.retry(self._relay.hub.jittered_retry())))
-        life = partial(_live, self._relay, stream, self._requested)
-        if connection is not None:
-            connection.afterwards = life
-        else:
-            await life(receive)
+        await send(sse.body(sse.retry(self._relay.hub.jittered_retry())))
+        stream = self._stream
+        if self._take_over is None:
+            stream.send = send
+            await self._stay(receive)
+        elif connection := self._take_over(partial(self._relay.detach, stream)):
+            stream.send, stream.put, stream.abort = connection.send, connection.put, connection.abort
+            self._relay.attach(stream, self._requested)
 
-
-async def _live(relay: Relay, stream: Stream, requested: str | None, receive: Any) -> None:
-    """The stream is there for as long as its client."""
-    try:
-        relay.attach(stream, requested)
-        await until_gone(receive)
-    finally:
-        relay.detach(stream)
+    async def _stay(self, receive: Any) -> None:
+        """Where the server keeps its connections to itself: wait until the client has left, or all is said."""
+        try:
+            self._relay.attach(self._stream, self._requested)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            self._relay.detach(self._stream)
 
 
 class Refusal(ASGIResponse):
@@ -82,9 +81,7 @@ class Refusal(ASGIResponse):
 )
 async def stream(
     request: Request[Any, Any, Any],
-    config: NamedDependency[Config],
     relay: NamedDependency[Relay],
-    verifier: NamedDependency[Verifier],
     cursor: Annotated[str | None, QueryParameter(description="Where a first connection begins; 0: all")] = None,
     last_event_id: Annotated[
         str | None, QueryParameter(name="lastEventId", description="For polyfills that cannot send the header")
@@ -94,11 +91,13 @@ async def stream(
     ticket: Annotated[str | None, QueryParameter(description="A ticket instead of a header or cookie")] = None,
 ) -> ASGIResponse:
     """Open the stream: what the client missed since its cursor, then `ready`, then what is new."""
-    credential = access.authenticate(request, verifier, ticket or "").narrowed(topic, tenant)
+    state = request.app.state  # one dependency, for Litestar makes tasks for several, and a crowd would wait in them
+    config: Config = state.config
+    credential = access.authenticate(request, state.verifier, ticket or "").narrowed(topic, tenant)
     if relay.load >= config.max_streams:
         return Refusal(relay.hub.goodbye("overloaded", OVERLOADED_SPREAD_MILLISECONDS))
     requested = request.headers.get("last-event-id") or last_event_id or cursor
-    return EventStream(relay, _open(config, credential), requested)
+    return EventStream(relay, _open(config, credential), requested, take_over_of(request.scope))
 
 
 def _open(config: Config, credential: Credential) -> Stream:
