@@ -76,4 +76,7 @@ def turns(choices: Choices) -> set[int]:
 
 
 def _at(choices: Choices, kind: str, position: int) -> Choice | None:
-    return next((each for each in choices.get(kind, ()) if each.holds(position)), None)
+    for each in choices.get(kind, ()):
+        if each.holds(position):
+            return each
+    return None

@@ -64,12 +64,12 @@ class Replay:
         late = _learned_late(stream, start.client)
         found = None if late or start.everything else recent.rows(start.client, seen)
         if found is not None and not _expiring(found):
-            own = [row for row in found if row.payload is not None and stream.wants(row)]
+            own = _own(stream, found)
             # Weighed before the lines with their cursors are made, which cost most: a crowd that was long away waits.
             light = sum(len(row.payload or b"") for row in own) <= AT_ONCE_BYTES
             if light and not any(row.omitted for row in own):
                 self.counts["recent"] += 1
-                stream.go_live(b"".join([opening, *self._frames(stream, own, start.client, seen), closing]))
+                stream.go_live(b"".join([opening, *_frames(own, start.client, seen), closing]))
                 return
         self.counts["table"] += 1
         stream.replay(self._write(stream, start, seen, opening, closing))
@@ -111,7 +111,7 @@ class Replay:
                 client, after = Cursor(page.pruned, (), seen.epoch), page.pruned
                 await stream.send(sse.body(self._reset(attach.Start(client, "pruned"), seen)))
                 continue
-            frames = self._frames(stream, (row for row in page.rows if seen.has(row.id)), client, seen)
+            frames = _frames(_own(stream, (row for row in page.rows if seen.has(row.id))), client, seen)
             if frames and stream.phase is Phase.REPLAYING:
                 await stream.send(sse.body(b"".join(frames)))
             if len(page.rows) < self._config.page_rows:
@@ -192,16 +192,6 @@ class Replay:
                 await stream.send(sse.body(sse.COMMENT))
                 await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
 
-    # --- frames ----------------------------------------------------------------------------------------------
-
-    def _frames(self, stream: Stream, found: Iterable[Row], client: Cursor, seen: Cursor) -> list[bytes]:
-        """The stream's own of the rows, each after the client's cursor of that moment."""
-        return [
-            sse.id_line(str(after_replayed(client, seen, row.id))) + row.payload
-            for row in found
-            if row.payload is not None and stream.wants(row)
-        ]
-
     def _reset(self, start: attach.Start, seen: Cursor) -> bytes:
         """The `reset` event, when there is a reason: its `id:` is where the client stands from now on."""
         if start.reset is None:
@@ -235,6 +225,16 @@ def _learned_late(stream: Stream, client: Cursor) -> bool:
         or attach.turned_late(stream.choices, client)
         or attach.turned_late(stream.kinds, client)
     )
+
+
+def _own(stream: Stream, found: Iterable[Row]) -> list[Row]:
+    """Those of the rows that belong to the stream and are still to be sent."""
+    return [row for row in found if row.payload is not None and stream.wants(row)]
+
+
+def _frames(own: Iterable[Row], client: Cursor, seen: Cursor) -> list[bytes]:
+    """The frames of a stream's own rows, each after the client's cursor of that moment."""
+    return [sse.id_line(str(after_replayed(client, seen, row.id))) + (row.payload or b"") for row in own]
 
 
 def _expiring(found: Iterable[Row]) -> bool:

@@ -94,11 +94,11 @@ class Stream:
 
     def wants(self, row: Row) -> bool:
         """Whether a row belongs to this stream: what `Hub.dispatch` finds by its indexes, asked of one stream."""
-        return self.takes(row) and self.hears(row) and self._is_mine(row)
+        return self._is_mine(row) and self.takes(row) and self.hears(row)
 
     def _is_mine(self, row: Row) -> bool:
         if row.recipient is not None:
-            mine = row.recipient == self.recipient
+            mine = row.recipient == self.recipient  # asked first: of a crowd that comes back, most rows are others'
             return mine and (row.verb is None or row.topic is None or self.allows(row.topic))
         return any(stay.holds(row.position) for stay in self.stays.get(row.topic or "", ()))
 
