@@ -358,12 +358,11 @@ async def test_the_newest_row_gone_though_the_sequence_is_not_begins_a_new_epoch
     sent = [await send(writer, str(number)) for number in range(3)]
     client = await belfry.live()
     await eventually_is(writer, sent[-1], "SELECT through FROM belfry.settled")
-    async with writer.transaction():
-        await writer.execute("UPDATE belfry.notification SET created_at = created_at + interval '1 s'")
-        await writer.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'belfry relay' AND datname = current_database()"
-        )
+    await writer.execute("UPDATE belfry.notification SET created_at = created_at + interval '1 s'")
+    await writer.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'belfry relay' AND datname = current_database()"
+    )
     assert (await client.rest())[-1].data == {"reason": "rotate"}
     await eventually(lambda: belfry.relay.epoch != "")
 
