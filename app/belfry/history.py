@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from belfry import queries
-from belfry.model import Row, State
+from belfry.model import Newest, State
 
 
-async def take_up(connection: queries.Connection, known: str | None, head: int, newest: Row | None) -> State:
+async def take_up(connection: queries.Connection, known: str | None, head: int, newest: Newest | None) -> State:
     """The present state; in a new epoch when the database has lost what was seen in the `known` one."""
     epoch = await queries.ensure_epoch(connection)
     state = await queries.state(connection)
@@ -16,7 +16,7 @@ async def take_up(connection: queries.Connection, known: str | None, head: int, 
     return state
 
 
-async def _forked(connection: queries.Connection, state: State, head: int, newest: Row | None) -> bool:
+async def _forked(connection: queries.Connection, state: State, head: int, newest: Newest | None) -> bool:
     """Whether the database has lost what this relay has seen, and will give those ids again."""
     if state.last_value < head:
         return True

@@ -40,6 +40,13 @@ class Row(NamedTuple):
         return self.id if self.verb is None or self.about is None else self.about
 
 
+class Newest(NamedTuple):
+    """The newest row that a relay has seen: in another history it is gone, or another row has its id."""
+
+    id: int
+    created_at: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Stay:
     """One stay of a recipient in a topic, as an interval of positions; it holds the rows between its ends."""

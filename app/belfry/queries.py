@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from belfry.batch import Badge
 from belfry.choices import Choice
 from belfry.cursor import Cursor, Range
-from belfry.model import EVERYONE, Member, State, Stay
+from belfry.model import EVERYONE, Member, Newest, State, Stay
 from belfry.stream import Scope
 
 Connection = AsyncConnection[Any]
@@ -95,6 +95,19 @@ async def created_at(connection: Connection, position: int) -> bytes | None:
     )
     found = await cursor.fetchall()
     return found[0][0] if found else None
+
+
+async def newest_row(connection: Connection, head: int) -> Newest | None:
+    """The newest row at or below `head`, or None where there is none."""
+    cursor = await connection.execute(
+        "SELECT id, timestamptz_send(created_at) FROM ("
+        " (SELECT id, created_at FROM belfry.notification WHERE id <= %(head)s ORDER BY id DESC LIMIT 1)"
+        " UNION ALL (SELECT id, created_at FROM belfry.change WHERE id <= %(head)s ORDER BY id DESC LIMIT 1)"
+        ") AS found ORDER BY id DESC LIMIT 1",
+        {"head": head},
+    )
+    found = await cursor.fetchall()
+    return Newest(*found[0]) if found else None
 
 
 # --- members -------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from belfry.entrance import Entrance
 from belfry.greeter import Greeter
 from belfry.hub import Hub
 from belfry.listener import Listener
-from belfry.model import Row, State
+from belfry.model import Newest, Row, State
 from belfry.owners import Owners, settle_far
 from belfry.reading import Arrivals, News, Reader, Snapshot
 from belfry.recent import Recent
@@ -76,7 +76,7 @@ class Relay:
         self._replay = replay
         self._reader = Reader(hub, config.page_rows, self.counts)
         self._recent = Recent(Cursor(0), max_rows=config.recent_rows, max_bytes=config.recent_bytes)
-        self._newest: Row | None = None
+        self._newest: Newest | None = None
         self._woken = asyncio.Event()
         self._entrance = Entrance(hub, replay, self._woken.set)
         self.greeter = Greeter(api_pool, self._woken.set)
@@ -186,7 +186,7 @@ class Relay:
         self.tracker = Tracker(head, gaps)
         config = self._config
         self._recent = Recent(self.tracker.cursor(), max_rows=config.recent_rows, max_bytes=config.recent_bytes)
-        self._newest = None
+        self._newest = await queries.newest_row(connection, head)
         self._end_all()
         self.hub.declare(choices.as_seen(await queries.kinds(connection), self.tracker.cursor()))
 
@@ -268,7 +268,7 @@ class Relay:
             self._recent.add(new, self.tracker.cursor())
         self._recent.fill(snapshot.contents.values())
         if new and (self._newest is None or new[-1].id > self._newest.id):
-            self._newest = new[-1]
+            self._newest = Newest(new[-1].id, new[-1].created_at)
         for probe, covered in zip(plan.probes, snapshot.found.covered, strict=True):
             self.tracker.finish(probe, covered)
         self.tracker.raise_head(snapshot.newest)

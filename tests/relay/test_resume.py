@@ -352,11 +352,17 @@ async def test_a_database_that_lost_what_was_seen_begins_a_new_epoch_and_loses_n
     assert (await again.row())["id"] == repeated
 
 
-async def test_the_newest_row_gone_though_the_sequence_is_not_begins_a_new_epoch(serve: Serve, connect: Any):
-    belfry = await serve()
+@pytest.mark.parametrize("known", ["from the start", "by a poll"])
+async def test_the_newest_row_gone_though_the_sequence_is_not_begins_a_new_epoch(
+    serve: Serve, connect: Any, known: str
+):
     writer = await connect()
     sent = [await send(writer, str(number)) for number in range(3)]
+    belfry = await serve()
     client = await belfry.live()
+    if known == "by a poll":
+        sent.append(await send(writer, "new"))
+        assert await client.titles(1) == ["new"]
     await eventually_is(writer, sent[-1], "SELECT through FROM belfry.settled")
     await writer.execute("UPDATE belfry.notification SET created_at = created_at + interval '1 s'")
     await writer.execute(
