@@ -16,6 +16,8 @@ from belfry import sse
 
 EXTENSION = "belfry.take_over"
 """The name of ours among the extensions of a request's scope (ASGI, "Extensions")."""
+FLUSH_SECONDS = 5.0
+"""How long the end of a response may take to reach its client."""
 
 
 class Connection(asyncio.Protocol):
@@ -53,6 +55,8 @@ class Connection(asyncio.Protocol):
         if not message["more_body"]:
             self._transport.write(sse.chunk(b""))
             self._transport.close()
+            if self._transport.get_write_buffer_size():  # closing waits for who does not read, without end
+                asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._transport.abort)
 
     def abort(self) -> None:
         """Cut the connection at once."""
@@ -95,7 +99,11 @@ class StreamingProtocol(HttpToolsProtocol):
     `_start_asgi_task` is private to uvicorn: a test watches it, and without it streams use the `send` they are given.
     """
 
+    _answered: RequestResponseCycle | None = None
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+
         async def with_extension(scope: Any, receive: Any, send: Any) -> None:
             extensions = scope.setdefault("extensions", {})
             extensions[EXTENSION] = partial(self._take_over, cycle)
@@ -106,6 +114,13 @@ class StreamingProtocol(HttpToolsProtocol):
 
         super()._start_asgi_task(cycle, with_extension)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell it the request that is answered; uvicorn tells the newest, which may be one that waits behind it."""
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+        super().connection_lost(exc)
+
     def _take_over(self, cycle: RequestResponseCycle, gone: Callable[[], None]) -> Connection | None:
         """Part with the connection of a response that has begun; as far as uvicorn knows, it is complete."""
         if cycle.disconnected:
@@ -113,7 +128,9 @@ class StreamingProtocol(HttpToolsProtocol):
         cycle.response_complete = True
         self.connections.discard(self)
         self.parser = None  # type: ignore[assignment]  # they refer to each other
-        self.flow.resume_reading()  # a request that waits behind is not answered
+        self.pipeline.clear()  # what waits behind is not answered
+        self.cycle = cycle
+        self.flow.resume_reading()
         connection = Connection(self.transport, self.connections, gone)
         if self.flow.write_paused:
             connection.pause_writing()

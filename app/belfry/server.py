@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ async def serve(
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
-            timeout_graceful_shutdown=max(1, round(config.drain_seconds)),
+            timeout_graceful_shutdown=max(1, ceil(config.drain_seconds)),
         )
     )
     start = asyncio.create_task(_when_started(server, on_ready))

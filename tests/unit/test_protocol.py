@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from belfry import sse
+from belfry import protocol, sse
 from belfry.protocol import Connection, StreamingProtocol, TakeOver, take_over_of
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
@@ -24,7 +24,7 @@ class Server:
     def __init__(self) -> None:
         self.given: asyncio.Queue[Connection] = asyncio.Queue()
         self.gone = asyncio.Event()
-        self.requests = 0
+        self.request, self.requests = REQUEST, 0
         self.writers: list[asyncio.StreamWriter] = []
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
@@ -60,7 +60,7 @@ class Server:
         port = self.server.servers[0].sockets[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         self.writers.append(writer)
-        writer.write(REQUEST + more)
+        writer.write(self.request + more)
         return reader, writer
 
     async def connect(self, more: bytes = b"") -> tuple[Connection, asyncio.StreamReader, asyncio.StreamWriter]:
@@ -240,7 +240,42 @@ async def test_the_server_waits_for_it_when_it_stops():
             await server.task
 
 
-async def test_what_the_request_held_goes_while_the_response_lasts_and_the_rest_with_it():
+async def test_who_leaves_while_its_response_waits_behind_another_one_that_it_did_not_read_is_heard_of():
+    """uvicorn tells only the newest request that the client has left: that may be a third one."""
+    taken: list[Connection | None] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        if scope["path"] == "/large":
+            await send(sse.body(b"x" * 20_000_000, more=False))
+        else:
+            taken.append(take_over(scope)(lambda: None))
+
+    async with Server() as server:
+        server.server.config.loaded_app = app
+        server.request = REQUEST.replace(b"/", b"/large", 1)
+        reader, writer = await server.reach(REQUEST + REQUEST)
+        await read(reader, b"x")
+        await asyncio.sleep(0.1)
+        assert not taken
+        writer.transport.abort()
+        await eventually(lambda: bool(taken))
+        await asyncio.sleep(0.1)
+        assert taken == [None]
+        assert not server.connections
+
+
+async def test_who_does_not_read_the_end_is_cut_off(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "FLUSH_SECONDS", 0.1)
+    async with Server() as server:
+        connection, _, _ = await server.connect()
+        await connection.send(sse.body(b"x" * 20_000_000, more=False))
+        await eventually(server.gone.is_set)
+        assert not server.connections
+
+
+@pytest.mark.parametrize("more", [b"", REQUEST + REQUEST])
+async def test_what_the_request_held_goes_while_the_response_lasts_and_the_rest_with_it(more: bytes):
     """All of it by itself: nothing is left for the collector of garbage."""
 
     class Heavy:
@@ -265,7 +300,7 @@ async def test_what_the_request_held_goes_while_the_response_lasts_and_the_rest_
         server.server.config.loaded_app = app
         gc.disable()
         try:
-            reader, writer = await server.reach()
+            reader, writer = await server.reach(more)
             await read(reader, b"\r\n\r\n")
             await eventually(lambda: all(held() is None for held in request))
             assert life[0]() is not None
