@@ -27,13 +27,14 @@ class Connection(asyncio.Protocol):
     not read as a request. `gone` is called once, when the connection has ended, by whom ever.
     """
 
-    __slots__ = ("_connections", "_gone", "_transport", "_writable")
+    __slots__ = ("_connections", "_gone", "_transport", "_writable", "_write")
 
     def __init__(self, transport: asyncio.Transport, connections: set[Any], gone: Callable[[], None]) -> None:
         self._transport = transport
         self._connections = connections  # those that the server waits for when it stops
         self._gone: Callable[[], None] | None = gone
         self._writable: asyncio.Event | None = None  # while the socket is full
+        self._write: Callable[[bytes], None] = transport.write
         connections.add(self)
         transport.set_protocol(self)
 
@@ -41,8 +42,7 @@ class Connection(asyncio.Protocol):
         """Write a framed chunk of the body; False, and nothing written, while the socket is full."""
         if self._writable is not None:
             return False
-        if self._gone is not None:
-            self._transport.write(chunk)
+        self._write(chunk)
         return True
 
     async def send(self, message: Any) -> None:
@@ -51,9 +51,9 @@ class Connection(asyncio.Protocol):
             await self._writable.wait()
         if self._gone is None:
             return
-        self._transport.write(sse.chunk(message["body"]))
+        self._write(sse.chunk(message["body"]))
         if not message["more_body"]:
-            self._transport.write(sse.chunk(b""))
+            self._write(sse.chunk(b""))
             self._transport.close()
             if self._transport.get_write_buffer_size():  # closing waits for who does not read, without end
                 asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._transport.abort)
@@ -79,9 +79,14 @@ class Connection(asyncio.Protocol):
         """The client has left, or the response is complete."""
         self._connections.discard(self)
         gone, self._gone = self._gone, None
+        self._write = _to_nobody
         self.resume_writing()
         if gone is not None:
             gone()
+
+
+def _to_nobody(chunk: bytes) -> None:
+    """Stands for `write` when the connection has ended."""
 
 
 TakeOver = Callable[[Callable[[], None]], Connection | None]
