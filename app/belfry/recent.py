@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from belfry.cursor import MAX_POSITION, Cursor, Range, overlaps, replayable
 from belfry.model import OMITTED, Row
 
-MAX_BASE_GAPS = 1000
+MAX_BASE_GAPS = 50
 STRETCHES = 40
 """In so many parts the buffer is emptied: fewer would forget much at once, and each keeps a cursor with its gaps."""
 ENDED = frozenset({"retracted", "expired"})
