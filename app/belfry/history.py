@@ -22,4 +22,4 @@ async def _forked(connection: queries.Connection, state: State, head: int, newes
         return True
     if newest is None or newest.id <= state.pruned:
         return False
-    return await queries.created_at(connection, newest.id) != newest.created_at
+    return await queries.newest_row(connection, newest.id) != newest

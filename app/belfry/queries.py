@@ -86,17 +86,6 @@ async def new_epoch(connection: Connection, expected: str) -> str:
     return (await cursor.fetchall())[0][0]
 
 
-async def created_at(connection: Connection, position: int) -> bytes | None:
-    """When the row of that id was made, or None when it is gone."""
-    cursor = await connection.execute(
-        "SELECT timestamptz_send(created_at) FROM belfry.notification WHERE id = %(id)s"
-        " UNION ALL SELECT timestamptz_send(created_at) FROM belfry.change WHERE id = %(id)s",
-        {"id": position},
-    )
-    found = await cursor.fetchall()
-    return found[0][0] if found else None
-
-
 async def newest_row(connection: Connection, head: int) -> Newest | None:
     """The newest row at or below `head`, or None where there is none."""
     cursor = await connection.execute(
