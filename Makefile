@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-majors check lint types arch sql fmt lock torture soak chaos bench-write bench-fanout \
 	bench-latency bench-storm bench-slow-reader bench-stop bench-size \
-	bench-inbox bench-two-devices bench-prune bench-watch clean
+	bench-inbox bench-two-devices bench-prune bench-watch bench-widget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ bench-size: install ## a page and the counts among ten million notifications (ne
 
 bench-prune: install ## nine of ten million notifications pruned while others are delivered (needs 10 GB of disk)
 	$(BIN)/python -m bench.prune
+
+bench-widget: install ## the longest task of a page with five hundred items (needs a Chromium)
+	$(BIN)/python -m bench.widget
 
 bench-watch: install ## what a watched table costs a bulk UPDATE
 	$(BIN)/python -m bench.watch

@@ -1,25 +1,14 @@
-"""A Chromium, a site with pages that use the widget, and what a page's client shows."""
+"""A site with pages that use the widget, and what a page's client shows."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from playwright.sync_api import BrowserContext, Page
 from serving import SECONDS, Server, until
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-def chromium() -> str | None:
-    """Where a Chromium is."""
-    return os.environ.get("BELFRY_TEST_CHROMIUM") or next(
-        (found for name in NAMES if (found := shutil.which(name))), None
-    )
 
 
 class Pages:

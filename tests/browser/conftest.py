@@ -9,11 +9,12 @@ import itertools
 from collections.abc import Generator
 
 import pytest
-from browsing import Pages, chromium
+from browsing import Pages
 from elements import Site
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from serving import Server
 
+from bench.chromium import MISSING, browsing, chromium
 from bench.postgres import Cluster
 from tests.conftest import fresh
 
@@ -25,11 +26,9 @@ def browser() -> Generator[Browser]:
     """A Chromium; the tests that need one are skipped where there is none."""
     path = chromium()
     if path is None:
-        pytest.skip("needs a Chromium: apt install chromium (or set BELFRY_TEST_CHROMIUM)")
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # for whoever is root
+        pytest.skip(MISSING)
+    with browsing(path) as one:
         yield one
-        one.close()
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from acceptance.commandline import free_port
-from browser.browsing import chromium
+from bench.chromium import MISSING, browsing, chromium
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 SECONDS = 120
@@ -58,8 +58,7 @@ def fill(page: Page) -> None:
 def main() -> None:
     """Take them."""
     FOLDER.mkdir(exist_ok=True)
-    with demo() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+    with demo() as address, browsing(chromium() or sys.exit(MISSING)) as browser:
         for scheme in ("light", "dark"):
             page = browser.new_page(viewport={"width": 1360, "height": 940}, color_scheme=scheme)
             page.goto(address)
@@ -68,7 +67,6 @@ def main() -> None:
                 fill(page)
             page.wait_for_timeout(1000)
             page.screenshot(path=FOLDER / f"demo-{scheme}.png")
-        browser.close()
 
 
 if __name__ == "__main__":

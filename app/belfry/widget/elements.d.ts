@@ -72,8 +72,11 @@ export interface Act {
   mark: MarkItem;
 }
 export type Face = (item: Item) => HTMLElement;
-export type Buttons = (item: Item, act: Act) => HTMLElement[];
-export type Tools = (item: Item, words: Texts, act: Act) => HTMLElement[];
+export type SelectThis = (action: Action | null, event: Event) => void;
+export type MarkThis = (verb: string, event: Event) => void;
+export type Buttons = (item: Item, select: SelectThis) => HTMLElement[];
+export type Tools = (item: Item, words: Texts, mark: MarkThis) => HTMLElement[];
+export type Differ = <Each>(one: Each & Record<string, unknown>, other: Each & Record<string, unknown>) => boolean;
 export interface Look {
   words: Texts;
   lang: string;
@@ -84,7 +87,8 @@ export interface Row {
   node: HTMLElement;
   /** What opens it; the keyboard goes from one to the next. */
   open: HTMLElement;
-  show(item: Item, look: Look): void;
+  /** Whether it had to be drawn. */
+  show(item: Item, look: Look): boolean;
   /** Time has passed. */
   tick(): void;
 }

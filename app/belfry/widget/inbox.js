@@ -35,7 +35,7 @@ export class BelfryInbox extends BelfryElement {
   #pill = make('button', { type: 'button', part: 'pill', hidden: true, onclick: () => this.#release() });
   #rest = make('div', { part: 'rest' });
   #end = make('div', { part: 'end' });
-  #scroll = make('div', { part: 'list', role: 'tabpanel', onscroll: () => this.#scrolled(), onpointerleave: () => this.#draw() },
+  #scroll = make('div', { part: 'list', role: 'tabpanel', onscroll: () => this.#scrolled(), onpointerleave: () => this.#soon() },
     this.#list.element, this.#rest, this.#end);
   #panel = make('div', { part: 'preferences', hidden: true });
   #menu = make('div', { part: 'menu', role: 'menu', popover: 'auto', onkeydown: (/** @type {KeyboardEvent} */ event) => {
@@ -163,7 +163,7 @@ export class BelfryInbox extends BelfryElement {
 
   #scrolled() {
     this.#menu.hidePopover(); // it would stay where its row was
-    this.#draw();
+    this.#soon();
   }
 
   #release() {

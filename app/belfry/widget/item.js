@@ -27,22 +27,25 @@ export const face = ({ actor, severity }) => {
 const label = (action) => cut(action?.label) || cut(action?.name);
 
 /** @type {T.Buttons} */
-const buttons = (item, act) => (item.actions ?? []).filter(label).slice(0, MOST_ACTIONS).map((action, at) => {
+const buttons = (item, select) => (item.actions ?? []).filter(label).slice(0, MOST_ACTIONS).map((action, at) => {
   const href = link(action.url);
   /** @param {Event} event */
-  const onclick = (event) => act.select(item, action, event);
+  const onclick = (event) => select(action, event);
   const part = `action${at ? '' : ' primary'}${action.style === 'danger' ? ' danger' : ''}`;
   return make(href ? 'a' : 'button', { part, onclick, ...(href ? { href } : { type: 'button' }) }, label(action));
 });
 
 /** @type {T.Tools} */
-const tools = (item, words, act) => {
+const tools = (item, words, mark) => {
   const { read, archived, snoozed_until: snoozed } = item;
   const verbs = [read ? 'markAsUnread' : 'markAsRead'];
   if (!snoozed) verbs.push(archived ? 'unarchive' : 'archive');
   if (!archived) verbs.push(snoozed ? 'unsnooze' : 'snooze');
-  return verbs.map((verb) => tool(verb, words[verb], (event) => act.mark(verb, item, event)));
+  return verbs.map((verb) => tool(verb, words[verb], (event) => mark(verb, event)));
 };
+
+/** A row looks the same whether it is seen or not. @type {T.Differ} */
+const differ = (one, other) => Object.keys(one).some((name) => name !== 'seen' && one[name] !== other[name]);
 
 /** @type {T.CreateRow} */
 export const createRow = (act) => {
@@ -50,8 +53,12 @@ export const createRow = (act) => {
   let item;
   /** @type {T.Look} */
   let look;
+  /** @type {T.SelectThis} */
+  const select = (action, event) => act.select(item, action, event);
+  /** @type {T.MarkThis} */
+  const mark = (verb, event) => act.mark(verb, item, event);
   const node = make('li');
-  const open = make('a', { part: 'title', dir: 'auto', tabIndex: -1, onclick: (/** @type {Event} */ event) => act.select(item, null, event) });
+  const open = make('a', { part: 'title', dir: 'auto', tabIndex: -1, onclick: (/** @type {Event} */ event) => select(null, event) });
   const time = make('time', { part: 'time' });
   /** @type {() => HTMLElement[]} */
   const stops = () => [.../** @type {NodeListOf<HTMLElement>} */ (node.querySelectorAll('a, button'))];
@@ -77,7 +84,7 @@ export const createRow = (act) => {
     open.textContent = cut(title || body || kind);
     time.dateTime = item.created_at;
     time.title = exactly(Date.parse(item.created_at), lang);
-    const actions = buttons(item, act);
+    const actions = buttons(item, select);
     node.replaceChildren(
       ...(heading ? [make('h3', { part: 'day' }, heading)] : []),
       make('div', { part: `item ${read ? 'read' : 'unread'} ${severity}` }, face(item),
@@ -87,7 +94,7 @@ export const createRow = (act) => {
             ...(count > 1 ? [make('span', { part: 'behind' }, fill(words.behind, count - 1, lang))] : []),
             ...(read ? [] : [make('span', { part: 'hidden' }, words.unread)])),
           ...(actions.length ? [make('div', { part: 'actions' }, ...actions)] : []),
-          make('div', { part: 'tools' }, ...tools(item, words, act)))));
+          make('div', { part: 'tools' }, ...tools(item, words, mark)))));
     tick();
   };
 
@@ -96,11 +103,12 @@ export const createRow = (act) => {
     open,
     tick,
     show(now, as) {
-      if (now === item && as.words === look.words && as.lang === look.lang && as.heading === look.heading) return;
-      const focused = stops().findIndex((stop) => stop.matches(':focus'));
+      const changed = !item || differ(now, item) || differ(as, look);
+      const focused = changed ? stops().findIndex((stop) => stop.matches(':focus')) : -1;
       [item, look] = [now, as];
-      draw();
+      if (changed) draw();
       focus(focused);
+      return changed;
     },
   };
 };

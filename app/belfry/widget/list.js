@@ -3,7 +3,7 @@ import { arrow, make } from './dom.js';
 import { createRow } from './item.js';
 import { day } from './time.js';
 
-const SLICE = 40; // new rows of one frame: more would be felt
+const SLICE = 25; // rows drawn in one frame: more would be felt
 
 /** @type {T.CreateList} */
 export const createList = (act) => {
@@ -59,21 +59,21 @@ export const createList = (act) => {
       sweep(new Set(items.map(({ id }) => id)));
       order = [];
       let before = '';
-      let created = 0;
+      let left = SLICE;
       let at = element.firstElementChild;
       for (const item of items) {
         let row = rows.get(item.id);
-        if (!row && ++created > SLICE) break;
+        if (!row && !left) break;
         if (!row) rows.set(item.id, row = createRow(act));
         const name = day(Date.parse(item.created_at), Date.now(), lang);
-        row.show(item, { words, lang, heading: name === before ? '' : name });
+        if (left && row.show(item, { words, lang, heading: name === before ? '' : name })) left--;
         before = name;
         if (row.node === at) at = at.nextElementSibling;
         else element.insertBefore(row.node, at);
         order.push(item.id);
       }
       rove();
-      return created > SLICE;
+      return !left;
     },
   };
 };
