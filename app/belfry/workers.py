@@ -218,7 +218,9 @@ class Workers:
             finally:
                 talk.cancel()
                 stop.cancel()
-                await asyncio.gather(talk, stop, return_exceptions=True)
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()  # it is another worker's end that ends us: nobody may speak after the parent
+                await asyncio.gather(talk, stop, process.wait(), return_exceptions=True)
                 self._ready.discard(slot)
                 self._processes.pop(slot, None)
 

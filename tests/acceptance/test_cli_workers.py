@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import signal
+import socket
 import time
 import urllib.request
 from pathlib import Path
 
 import psycopg
+import pytest
 from commandline import SECRET, Running, exists, free_port, run, running, serving, until
+
+from belfry import errors, workers
+from belfry.config import Config
 
 
 def children(server: Running) -> set[int]:
@@ -128,3 +134,18 @@ def test_workers_that_cannot_start_end_the_server_with_one_reason(tmp_path: Path
         assert not any("Traceback" in line for line in server.err)
         assert server.err[-1].startswith("belfry: No worker became ready")
         assert not workers
+
+
+async def test_no_worker_outlives_the_parent_that_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(("60", "0.5"))
+    started: dict[str, asyncio.subprocess.Process] = {}
+
+    async def start(theirs: socket.socket) -> asyncio.subprocess.Process:
+        life = next(seconds)
+        started[life] = await asyncio.create_subprocess_exec("sleep", life)
+        return started[life]
+
+    monkeypatch.setattr(workers, "_start", start)
+    with pytest.raises(errors.WorkersFailed):
+        await workers.Workers(Config(secret=SECRET, workers=2), {}, lambda: None).run()
+    assert {life: process.returncode for life, process in started.items()} == {"60": -signal.SIGKILL, "0.5": 0}

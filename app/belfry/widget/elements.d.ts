@@ -72,11 +72,11 @@ export interface Act {
   mark: MarkItem;
 }
 export type Face = (item: Item) => HTMLElement;
-export type SelectThis = (action: Action | null, event: Event) => void;
+export type SelectThis = (action: Action | null, event: Event) => boolean;
 export type MarkThis = (verb: string, event: Event) => void;
 export type Buttons = (item: Item, select: SelectThis) => HTMLElement[];
 export type Tools = (item: Item, words: Texts, mark: MarkThis) => HTMLElement[];
-export type Differ = <Each>(one: Each & Record<string, unknown>, other: Each & Record<string, unknown>) => boolean;
+export type Differ = <Each extends object>(one: Each, other: Each) => boolean;
 export interface Look {
   words: Texts;
   lang: string;

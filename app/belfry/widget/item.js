@@ -45,7 +45,7 @@ const tools = (item, words, mark) => {
 };
 
 /** A row looks the same whether it is seen or not. @type {T.Differ} */
-const differ = (one, other) => Object.keys(one).some((name) => name !== 'seen' && one[name] !== other[name]);
+const differ = (one, other) => Object.entries(one).some(([name, value]) => name !== 'seen' && value !== /** @type {any} */ (other)[name]);
 
 /** @type {T.CreateRow} */
 export const createRow = (act) => {
