@@ -1,6 +1,6 @@
 """The sender pays nothing for the bell: commits a second with 32 clients, four ways, alternating in one run.
 
-bare: an insert into an identical table without trigger; notify: the same with NOTIFY in every transaction;
+bare: an insert into an identical table without trigger, and as full; notify: the same with NOTIFY in every transaction;
 send: `belfry.send`; insert: `INSERT INTO belfry.notification`; with a relay running, once with the disk as it is and
 once with 2 ms more for each flush. Then one of two relays is stopped by SIGSTOP, each in turn, from rest.
 Marks: send/bare and insert/bare at least 0.95 with the slow flush; insert 0.85 and send 0.75 otherwise; with a stopped
@@ -39,6 +39,10 @@ SCRIPTS: Mapping[str, str] = {
     "send": f"SELECT belfry.send({ARGUMENTS});",
     "insert": f"INSERT INTO belfry.notification {COLUMNS} VALUES {VALUES};",
 }
+FILL = f"""
+SELECT 'r' || floor(1 + random() * 1000)::int, 'bench.row', '{TITLE}', '{BODY}', '{{"comment": 42}}'
+FROM generate_series(1, %s)
+"""
 TABLES = {
     "bare": "bench.bare",
     "notify": "bench.notify",
@@ -47,12 +51,20 @@ TABLES = {
 }
 PREPARE = """
 CREATE SCHEMA bench;
-CREATE TABLE bench.bare (LIKE belfry.notification INCLUDING ALL);
-CREATE TABLE bench.notify (LIKE belfry.notification INCLUDING ALL);
+CREATE FUNCTION pg_temp.alike(name text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    judge CONSTANT text := pg_get_functiondef('belfry.within_limits'::regproc);
+BEGIN
+    EXECUTE format('CREATE TABLE %s (LIKE belfry.notification INCLUDING ALL EXCLUDING CONSTRAINTS)', name);
+    EXECUTE replace(replace(judge, 'belfry.notification', name), 'belfry.within_limits', name || '_within_limits');
+    EXECUTE format('ALTER TABLE %s ADD CHECK (%1$s_within_limits(%s))', name, split_part(name, '.', 2));
+END $$;
+SELECT pg_temp.alike('bench.bare'), pg_temp.alike('bench.notify');
 CREATE FUNCTION bench.always() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_notify('bench', ''); RETURN NULL; END $$;
 CREATE TRIGGER always AFTER INSERT ON bench.notify FOR EACH STATEMENT EXECUTE FUNCTION bench.always();
 GRANT USAGE ON SCHEMA bench TO belfry_sender;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bench TO belfry_sender;
 GRANT INSERT ON ALL TABLES IN SCHEMA bench TO belfry_sender;
 """
 DONE = re.compile(r"number of transactions actually processed: (\d+)")
@@ -106,6 +118,15 @@ def rows(on: Stage, table: str) -> int:
     return int(row[0]) if row else 0
 
 
+def level(on: Stage) -> None:
+    """Fill every table up to the fullest: with more rows an insert finds less of its indexes in the caches."""
+    counts = {table: rows(on, table) for table in TABLES.values()}
+    with psycopg.connect(on.url, autocommit=True) as conn:
+        for table, count in counts.items():
+            missing = max(counts.values()) - count
+            conn.execute(f"INSERT INTO {table} {COLUMNS} {FILL}".encode(), (missing,))
+
+
 def idle_seconds() -> float:
     """Seconds that the processors of the machine have been idle, all together (proc(5), /proc/stat)."""
     _, _, _, _, idle, waiting, *_ = Path("/proc/stat").read_text().split("\n", 1)[0].split()
@@ -130,6 +151,7 @@ def alternate(on: Stage, load: Load, given: argparse.Namespace, result: report.R
     names = list(SCRIPTS)
     for number in range(given.rounds):
         for name in names[number % 4 :] + names[: number % 4]:
+            level(on)
             rest(on.relays)
             before = rows(on, TABLES[name])
             idled, began = idle_seconds(), time.monotonic()

@@ -15,7 +15,8 @@ GRANT INSERT (
 ), SELECT (id) ON belfry.notification TO belfry_sender;
 GRANT EXECUTE ON FUNCTION
     belfry.send, belfry.send_many, belfry.publish, belfry.broadcast, belfry.subscribe, belfry.unsubscribe,
-    belfry.settle(), belfry.deposit, belfry.require_notification, belfry.require_recipient, belfry.require_topic
+    belfry.settle(), belfry.deposit, belfry.within_limits, belfry.require_notification, belfry.require_recipient,
+    belfry.require_topic
 TO belfry_sender;
 -- The inbox of any recipient, for the backend that knows who is asking.
 GRANT EXECUTE ON FUNCTION

@@ -22,7 +22,7 @@ SENDER_CALLS = """
     drop_segment import unread_since trace erase export
     watch unwatch enter_watch forget_watch note_failure watched_rows watched_pairs watched_statements watched_by_key
     require_stored
-    deposit require_notification require_recipient require_topic
+    deposit within_limits require_notification require_recipient require_topic
     require_watch require_watched require_expression require_argument require_kind template fault encoded
 """
 """The last three lines are called by those before them, or by a trigger, as the caller."""
