@@ -89,8 +89,8 @@ async def test_a_credential_that_expired_while_its_stream_waited_gets_no_rows(
     await send(await connect(), "not for an expired token")
     async with database_away(belfry):
         cursor = {"cursor": "0"} if replayed == "the table" else {"last_id": start}
-        client = await belfry.open(token=belfry.token(seconds=1), **cursor)
-        await asyncio.sleep(1.2)  # a token lives for whole seconds
+        client = await belfry.open(token=belfry.token(seconds=2), **cursor)
+        await asyncio.sleep(2.1)  # a token lives for whole seconds: one at least, to come in
     events = await client.rest()
     assert [event.data.get("reason") or event.data.get("title") for event in events] == ["expired"]
 
