@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import attrgetter
 from typing import Any, LiteralString
 
@@ -113,6 +114,7 @@ _MEMBERSHIPS: LiteralString = f"""
 """
 
 
+@cache
 def poll_text(*, ids: bool, ranges: bool, wide: bool) -> LiteralString:
     """The poll for what there is to probe: a branch that finds nothing to do costs 60 µs all the same."""
     branches = _FRESH_ROWS + (_ROWS_BY_ID if ids else "") + (_ROWS_OF_RANGES if ranges else "")
