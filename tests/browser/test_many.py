@@ -6,15 +6,10 @@ from elements import Site, titles
 from playwright.sync_api import Page
 from serving import until
 
-SCROLL = "document.querySelector('belfry-inbox').shadowRoot.querySelector('[part=list]')"
+from bench.widget import SCROLL, UPWARDS
+
 SLICE = 25
 """Rows of one frame: `bench.widget` measures what they take."""
-UPWARDS = f"""async () => {{
-  for (let at = {SCROLL}.scrollHeight; at > 0; at -= 700) {{
-    {SCROLL}.scrollTop = at;
-    await new Promise(requestAnimationFrame);
-  }}
-}}"""
 
 
 def fill(site: Site, count: int) -> None:
