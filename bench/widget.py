@@ -11,17 +11,24 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import LiteralString
 
+import psycopg
 from playwright.sync_api import Browser, Page
 
 from bench import report
 from bench.chromium import MISSING, browsing, chromium
 from bench.relay import token
-from bench.stage import Sender, Stage, parser, stage
+from bench.stage import Stage, parser, stage
 
 LONG_MS = 50
 ITEMS, MORE = 500, 200
 SETTINGS = {"BELFRY_RECIPIENT_REQUESTS_PER_MINUTE": "0"}
+SEND: LiteralString = """
+    SELECT belfry.send(%s, 'test', 'Number ' || n, 'Some words that say what it is about, in one line or two',
+        actor => '{"name": "Ada Lindgren"}', actions => '[{"name": "a", "label": "Open"}]')
+    FROM generate_series(1, %s) AS n
+"""
 SCROLL = "document.querySelector('belfry-inbox').shadowRoot.querySelector('[part=list]')"
 UPWARDS = f"""async () => {{
   for (let at = {SCROLL}.scrollHeight; at > 0; at -= 700) {{
@@ -31,6 +38,12 @@ UPWARDS = f"""async () => {{
 }}"""
 HTML = """<!doctype html><title>Shop</title><script type="module" src="/widget.js"></script>
 <belfry-inbox limit="100" token="{token}"></belfry-inbox>"""
+
+
+def send(on: Stage, recipient: str, count: int) -> None:
+    """So many notifications, each with all that a row shows, in one transaction."""
+    with psycopg.connect(on.sender_url) as conn:
+        conn.execute(SEND, (recipient, count))
 
 
 class Inbox:
@@ -98,7 +111,7 @@ def flooded(browser: Browser, on: Stage, recipient: str, result: report.Report) 
     result.check(until(inbox.live), "the stream of a page did not open")
     before = inbox.count()
     inbox.watch()
-    Sender(on.sender_url).send_many([recipient] * MORE)
+    send(on, recipient, MORE)
     arrived = until(lambda: inbox.count() == before + MORE)
     result.check(arrived, f"{inbox.count() - before} of {MORE} that came are listed")
     return inbox.longest_ms()
@@ -115,7 +128,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     result = report.Report("widget")
     with stage(settings=SETTINGS) as on, browsing(path) as browser:
-        Sender(on.sender_url).send_many(["reader"] * ITEMS)
+        send(on, "reader", ITEMS)
         for name, each in (("scrolled through 500", scrolled), ("200 at once", flooded)):
             recipients = ["reader" if each is scrolled else f"reader-{n}" for n in range(given.rounds)]
             took = [each(browser, on, recipient, result) for recipient in recipients]

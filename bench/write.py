@@ -31,18 +31,16 @@ from bench.relay import Relay
 from bench.stage import BODY, TITLE, Stage, parser, stage
 
 COLUMNS = "(recipient, kind, title, body, data)"
-VALUES = f"('r' || :r, 'bench.row', '{TITLE}', '{BODY}', '{{\"comment\": 42}}')"
-ARGUMENTS = f"'r' || :r, 'bench.row', '{TITLE}', '{BODY}', '{{\"comment\": 42}}'"
+ROW = f"'bench.row', '{TITLE}', '{BODY}', '{{\"comment\": 42}}'"
+ARGUMENTS = f"'r' || :r, {ROW}"
+VALUES = f"({ARGUMENTS})"
 SCRIPTS: Mapping[str, str] = {
     "bare": f"INSERT INTO bench.bare {COLUMNS} VALUES {VALUES};",
     "notify": f"INSERT INTO bench.notify {COLUMNS} VALUES {VALUES};",
     "send": f"SELECT belfry.send({ARGUMENTS});",
     "insert": f"INSERT INTO belfry.notification {COLUMNS} VALUES {VALUES};",
 }
-FILL = f"""
-SELECT 'r' || floor(1 + random() * 1000)::int, 'bench.row', '{TITLE}', '{BODY}', '{{"comment": 42}}'
-FROM generate_series(1, %s)
-"""
+FILL = f"SELECT 'r' || floor(1 + random() * 1000)::int, {ROW} FROM generate_series(1, %s)"
 TABLES = {
     "bare": "bench.bare",
     "notify": "bench.notify",
@@ -118,13 +116,17 @@ def rows(on: Stage, table: str) -> int:
     return int(row[0]) if row else 0
 
 
-def level(on: Stage) -> None:
-    """Fill every table up to the fullest: with more rows an insert finds less of its indexes in the caches."""
-    counts = {table: rows(on, table) for table in TABLES.values()}
+def level(on: Stage) -> int:
+    """Fill every table up to the fullest, whose number of rows is returned.
+
+    With more rows an insert finds less of its indexes in the caches.
+    """
+    counts = {table: rows(on, table) for table in set(TABLES.values())}
+    most = max(counts.values())
     with psycopg.connect(on.url, autocommit=True) as conn:
         for table, count in counts.items():
-            missing = max(counts.values()) - count
-            conn.execute(f"INSERT INTO {table} {COLUMNS} {FILL}".encode(), (missing,))
+            conn.execute(f"INSERT INTO {table} {COLUMNS} {FILL}".encode(), (most - count,))
+    return most
 
 
 def idle_seconds() -> float:
@@ -151,9 +153,8 @@ def alternate(on: Stage, load: Load, given: argparse.Namespace, result: report.R
     names = list(SCRIPTS)
     for number in range(given.rounds):
         for name in names[number % 4 :] + names[: number % 4]:
-            level(on)
+            before = level(on)
             rest(on.relays)
-            before = rows(on, TABLES[name])
             idled, began = idle_seconds(), time.monotonic()
             one = load.run(name, given.seconds)
             idle[name].append((idle_seconds() - idled) / (time.monotonic() - began) / (os.cpu_count() or 1))

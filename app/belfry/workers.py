@@ -171,8 +171,6 @@ class Workers:
         except ExceptionGroup as failures:
             ours = [each for each in failures.exceptions if isinstance(each, errors.BelfryError)]
             raise (ours or [failures])[0] from None
-        finally:
-            self._kill()
 
     async def _keep(self, slot: int) -> None:
         """One worker after another, with a growing pause between them."""

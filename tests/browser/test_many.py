@@ -6,19 +6,14 @@ from elements import Site, titles
 from playwright.sync_api import Page
 from serving import until
 
-from bench.widget import SCROLL, UPWARDS
+from bench.widget import SCROLL, SEND, UPWARDS
 
 SLICE = 25
 """Rows of one frame: `bench.widget` measures what they take."""
 
 
 def fill(site: Site, count: int) -> None:
-    site.server.sql.execute(
-        "SELECT belfry.send(%s, 'test', 'Number ' || n, 'Some words that say what it is about, in one line or two',"
-        ' actor => \'{"name": "Ada Lindgren"}\', actions => \'[{"name": "a", "label": "Open"}]\')'
-        " FROM generate_series(1, %s) AS n",
-        (site.recipient, count),
-    )
+    site.server.sql.execute(SEND, (site.recipient, count))
 
 
 OBSERVE = f"""() => {{

@@ -76,7 +76,7 @@ export type SelectThis = (action: Action | null, event: Event) => boolean;
 export type MarkThis = (verb: string, event: Event) => void;
 export type Buttons = (item: Item, select: SelectThis) => HTMLElement[];
 export type Tools = (item: Item, words: Texts, mark: MarkThis) => HTMLElement[];
-export type Differ = <Each extends object>(one: Each, other: Each) => boolean;
+export type LooksOther = (one: Item, other: Item) => boolean;
 export interface Look {
   words: Texts;
   lang: string;

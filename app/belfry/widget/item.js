@@ -44,8 +44,9 @@ const tools = (item, words, mark) => {
   return verbs.map((verb) => tool(verb, words[verb], (event) => mark(verb, event)));
 };
 
-/** A row looks the same whether it is seen or not. @type {T.Differ} */
-const differ = (one, other) => Object.entries(one).some(([name, value]) => name !== 'seen' && value !== /** @type {any} */ (other)[name]);
+/** A row looks the same whether it is seen or not. @type {T.LooksOther} */
+const looksOther = (one, other) => one !== other && Object.entries(one)
+  .some(([name, value]) => name !== 'seen' && value !== /** @type {any} */ (other)[name]);
 
 /** @type {T.CreateRow} */
 export const createRow = (act) => {
@@ -103,7 +104,8 @@ export const createRow = (act) => {
     open,
     tick,
     show(now, as) {
-      const changed = !item || differ(now, item) || differ(as, look);
+      const changed = !item || looksOther(now, item)
+        || as.words !== look.words || as.lang !== look.lang || as.heading !== look.heading;
       const focused = changed ? stops().findIndex((stop) => stop.matches(':focus')) : -1;
       [item, look] = [now, as];
       if (changed) draw();
