@@ -3,6 +3,7 @@ import { cut, icon, link, make, place, tool } from './dom.js';
 import { BelfryElement } from './element.js';
 import { BelfryInbox } from './inbox.js';
 import { fill } from './texts.js';
+import { entitle } from './title.js';
 import { createToasts } from './toasts.js';
 
 const MOST_SHOWN = 99;
@@ -27,7 +28,6 @@ export class BelfryBell extends BelfryElement {
   #speaking;
   /** @type {T.Item[]} */
   #unsaid = [];
-  #prefix = ''; // of the page's title
   #unlook = () => {};
 
   constructor() {
@@ -67,14 +67,11 @@ export class BelfryBell extends BelfryElement {
       client.on('counts', () => this.#count()),
       client.on('notification', ({ item, leading }) => this.#arrived(item, leading)),
     ];
-    const titled = new MutationObserver(() => document.title.startsWith('(') || this.#entitle(this.#prefix));
-    titled.observe(document.head, { subtree: true, childList: true });
     signal.addEventListener('abort', () => {
       for (const each of off) each();
       clearTimeout(this.#speaking);
-      titled.disconnect();
       this.#unlook();
-      this.#entitle('');
+      entitle(this, '');
     });
     const look = () => {
       this.#unlook();
@@ -110,16 +107,7 @@ export class BelfryBell extends BelfryElement {
     this.#badge.hidden = !number;
     this.#badge.textContent = short;
     this.#button.ariaLabel = number ? `${title}, ${fill(count, number, this.speaks)}` : title;
-    this.#entitle(number && this.hasAttribute('title-badge') ? `(${short})` : '');
-  }
-
-  /** The page's title, with that before it in place of what was. @param {string} prefix */
-  #entitle(prefix) {
-    const { title } = document;
-    const bare = title.startsWith(this.#prefix) ? title.slice(this.#prefix.length).trim() : title;
-    const now = prefix ? `${prefix} ${bare}` : bare;
-    this.#prefix = prefix;
-    if (title !== now) document.title = now;
+    entitle(this, number && this.isConnected && this.hasAttribute('title-badge') ? `(${short})` : '');
   }
 
   /** @param {boolean} open */
