@@ -1,5 +1,7 @@
 """The sender pays nothing for the bell: commits a second with 32 clients, four ways, alternating in one run.
 
+Each stands next to bare in time, since the machine is not equally fast for long.
+
 bare: an insert into an identical table without trigger, and as full; notify: the same with NOTIFY in every transaction;
 send: `belfry.send`; insert: `INSERT INTO belfry.notification`; with a relay running, once with the disk as it is and
 once with 2 ms more for each flush. Then one of two relays is stopped by SIGSTOP, each in turn, from rest.
@@ -146,28 +148,36 @@ def rest(relays: Sequence[Relay], seconds: float = 0.3, timeout: float = 20) -> 
             return
 
 
+def stretch(on: Stage, load: Load, name: str, seconds: float, result: report.Report) -> tuple[float, float]:
+    """Commits a second of one of the four from rest, and how idle the processors were; checks that they are there."""
+    before = level(on)
+    rest(on.relays)
+    idled, began = idle_seconds(), time.monotonic()
+    one = load.run(name, seconds)
+    idle = (idle_seconds() - idled) / (time.monotonic() - began) / (os.cpu_count() or 1)
+    added = rows(on, TABLES[name]) - before
+    result.check(added == one.commits, f"{name}: {one.commits} commits reported, {added} rows added")
+    return one.rate, idle
+
+
 def alternate(on: Stage, load: Load, given: argparse.Namespace, result: report.Report, label: str) -> dict[str, float]:
-    """All four, `rounds` times, each round in another order; the medians."""
+    """Each of the three next to bare, in both orders, `rounds` times; the medians of the ratios of such pairs."""
     rates: dict[str, list[float]] = {name: [] for name in SCRIPTS}
     idle: dict[str, list[float]] = {name: [] for name in SCRIPTS}
-    names = list(SCRIPTS)
+    ratios: dict[str, list[float]] = {name: [] for name in SCRIPTS if name != "bare"}
     for number in range(given.rounds):
-        for name in names[number % 4 :] + names[: number % 4]:
-            before = level(on)
-            rest(on.relays)
-            idled, began = idle_seconds(), time.monotonic()
-            one = load.run(name, given.seconds)
-            idle[name].append((idle_seconds() - idled) / (time.monotonic() - began) / (os.cpu_count() or 1))
-            added = rows(on, TABLES[name]) - before
-            result.check(added == one.commits, f"{label} {name}: {one.commits} commits reported, {added} rows added")
-            rates[name].append(one.rate)
-    medians = {name: report.median(many) for name, many in rates.items()}
-    for name, rate in medians.items():
-        result.figures[f"{label}: {name} commits/s"] = rate
+        for name, paired in ratios.items():
+            for each in ("bare", name) if number % 2 == 0 else (name, "bare"):
+                rate, idled = stretch(on, load, each, given.seconds, result)
+                rates[each].append(rate)
+                idle[each].append(idled)
+            paired.append(rates[name][-1] / rates["bare"][-1])
+    for name in SCRIPTS:
+        result.figures[f"{label}: {name} commits/s"] = report.median(rates[name])
         result.figures[f"{label}: {name} processors idle"] = report.median(idle[name])
-    for name in ("notify", "send", "insert"):
-        ratios = [a / b for a, b in zip(rates[name], rates["bare"], strict=True)]
-        medians[f"{name}/bare"] = result.figures[f"{label}: {name}/bare"] = report.median(ratios)
+    medians = {name: report.median(paired) for name, paired in ratios.items()}
+    for name, ratio in medians.items():
+        result.figures[f"{label}: {name}/bare"] = ratio
     return medians
 
 
@@ -193,8 +203,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run and print."""
     options = parser("write", __doc__)
     options.add_argument("--clients", type=int, default=32)
-    options.add_argument("--seconds", type=float, default=5, help="length of one stretch")
-    options.add_argument("--rounds", type=int, default=5, help="alternations; the median counts")
+    options.add_argument("--seconds", type=float, default=3, help="length of one stretch")
+    options.add_argument("--rounds", type=int, default=9, help="alternations; the median counts")
     options.add_argument("--only", default="normal,slow,stopped", help="comma list of normal, slow, stopped")
     given = options.parse_args(arguments)
     parts, result = given.only.split(","), report.Report("write")
@@ -208,13 +218,13 @@ def main(arguments: Sequence[str]) -> int:
             streams.open()
             if "normal" in parts:
                 ratios = alternate(on, load, given, result, "normal flush")
-                result.mark("insert/bare at least 0.85", ratios["insert/bare"] >= 0.85, f"{ratios['insert/bare']:.2f}")
-                result.mark("send/bare at least 0.75", ratios["send/bare"] >= 0.75, f"{ratios['send/bare']:.2f}")
+                result.mark("insert/bare at least 0.85", ratios["insert"] >= 0.85, f"{ratios['insert']:.2f}")
+                result.mark("send/bare at least 0.75", ratios["send"] >= 0.75, f"{ratios['send']:.2f}")
             on.server.slow_flush(True)
             if "slow" in parts:
                 ratios = alternate(on, load, given, result, "slow flush")
-                for name in ("insert/bare", "send/bare"):
-                    result.mark(f"slow flush: {name} at least 0.95", ratios[name] >= 0.95, f"{ratios[name]:.3f}")
+                for name in ("insert", "send"):
+                    result.mark(f"slow flush: {name}/bare at least 0.95", ratios[name] >= 0.95, f"{ratios[name]:.3f}")
             if "stopped" in parts:
                 on.relays[1].start()
                 stopped(on, load, given, result)

@@ -19,6 +19,8 @@ from belfry.tracker import LATE_PAGES
 
 MANY_UNEXPECTED = 25
 """So many rows of one poll for nobody here: to read their contents costs more than a second query for the others'."""
+SPARSE_PAGES = 4
+"""How many pages a poll reads at most when it leaves contents out: such rows are small, and a turn is dear."""
 ROWS_EACH = 2
 """How many missed rows are read for each of a crowd that comes back; past that the table serves."""
 
@@ -64,6 +66,11 @@ class Contents:
         self._hub = hub
         self._page_rows = page_rows
         self._counts = counts
+
+    @property
+    def poll_rows(self) -> int:
+        """How many rows of a table the next poll reads at most."""
+        return self._page_rows * (SPARSE_PAGES if self.left_out else 1)
 
     def expected(self, found: Sequence[Row]) -> list[Row]:
         """The rows that may concern somebody here: all without a recipient, when what belongs to whom changes.

@@ -76,7 +76,6 @@ class Reader:
 
     def __init__(self, hub: Hub, page_rows: int, counts: Counter[str]) -> None:
         self._hub = hub
-        self._page_rows = page_rows
         self.pace = Pace()
         self._counts = counts
         self._contents = Contents(hub, page_rows, counts)
@@ -109,7 +108,7 @@ class Reader:
         return Snapshot(found, ids, contents, newest, state, members, news, polled_at if arrivals else _now())
 
     async def _poll(self, connection: queries.Connection, plan: Plan) -> rows.Found:
-        return await rows.poll(connection, plan, self._page_rows, contents=not self._contents.left_out)
+        return await rows.poll(connection, plan, self._contents.poll_rows, contents=not self._contents.left_out)
 
     async def _news(
         self, connection: queries.Connection, found: rows.Found, newest: int, seen: Tracker, scopes: set[Scope]

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from belfry import rows
-from belfry.contents import MANY_UNEXPECTED
+from belfry.contents import MANY_UNEXPECTED, SPARSE_PAGES
 from belfry.cursor import Cursor
 from belfry.tracker import LATE_PAGES
 from streams import Belfry, Client, Serve, publish, send, subscribe, value
@@ -61,6 +61,26 @@ async def test_who_is_here_gets_the_contents_of_its_own(serve: Serve, connect: A
         posted = await publish(writer, "team:1", "to the topic")
     assert await client.titles(2) == ["direct", "to the topic"]
     assert {sent, posted} <= set(sparse)
+
+
+async def test_without_contents_a_poll_reads_more_rows(serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch):
+    belfry, writer = await serve(page_rows=MANY_UNEXPECTED), await connect()
+    client = await belfry.live()
+    await crowded(belfry, writer)
+    poll, found = rows.poll, list[int]()
+
+    async def counted(*arguments: Any, contents: bool) -> Any:
+        each = await poll(*arguments, contents=contents)
+        found.append(len(each.rows))
+        return each
+
+    monkeypatch.setattr(rows, "poll", counted)
+    async with writer.transaction():
+        for _ in range(SPARSE_PAGES):
+            await elsewhere(writer)
+        await send(writer, "after them")
+    assert await client.titles(1) == ["after them"]
+    assert [count for count in found if count] == [SPARSE_PAGES * MANY_UNEXPECTED, 1]
 
 
 async def test_who_joins_together_with_a_row_gets_it(serve: Serve, connect: Any, sparse: list[int]):
