@@ -2,7 +2,7 @@
 
 Each stands next to bare in time, since the machine is not equally fast for long.
 
-bare: an insert into an identical table without trigger, and as full; notify: the same with NOTIFY in every transaction;
+bare: an insert into an identical table without trigger; notify: the same with NOTIFY in every transaction;
 send: `belfry.send`; insert: `INSERT INTO belfry.notification`; with a relay running, once with the disk as it is and
 once with 2 ms more for each flush. Then one of two relays is stopped by SIGSTOP, each in turn, from rest.
 Marks: send/bare and insert/bare at least 0.95 with the slow flush; insert 0.85 and send 0.75 otherwise; with a stopped
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +36,13 @@ COLUMNS = "(recipient, kind, title, body, data)"
 ROW = f"'bench.row', '{TITLE}', '{BODY}', '{{\"comment\": 42}}'"
 ARGUMENTS = f"'r' || :r, {ROW}"
 VALUES = f"({ARGUMENTS})"
-SCRIPTS: Mapping[str, str] = {
-    "bare": f"INSERT INTO bench.bare {COLUMNS} VALUES {VALUES};",
+SCRIPTS = {  # in the order of a round: the two that are compared beside what they are compared with
     "notify": f"INSERT INTO bench.notify {COLUMNS} VALUES {VALUES};",
     "send": f"SELECT belfry.send({ARGUMENTS});",
+    "bare": f"INSERT INTO bench.bare {COLUMNS} VALUES {VALUES};",
     "insert": f"INSERT INTO belfry.notification {COLUMNS} VALUES {VALUES};",
 }
+FEWEST_ROWS = 100_000  # so that what is added within a round is little of it
 FILL = f"SELECT 'r' || floor(1 + random() * 1000)::int, {ROW} FROM generate_series(1, %s)"
 TABLES = {
     "bare": "bench.bare",
@@ -118,17 +119,13 @@ def rows(on: Stage, table: str) -> int:
     return int(row[0]) if row else 0
 
 
-def level(on: Stage) -> int:
-    """Fill every table up to the fullest, whose number of rows is returned.
-
-    With more rows an insert finds less of its indexes in the caches.
-    """
+def level(on: Stage) -> None:
+    """Fill every table up to the fullest: with more rows an insert finds less of its indexes in the caches."""
     counts = {table: rows(on, table) for table in set(TABLES.values())}
-    most = max(counts.values())
+    most = max(FEWEST_ROWS, *counts.values())
     with psycopg.connect(on.url, autocommit=True) as conn:
         for table, count in counts.items():
             conn.execute(f"INSERT INTO {table} {COLUMNS} {FILL}".encode(), (most - count,))
-    return most
 
 
 def idle_seconds() -> float:
@@ -150,8 +147,8 @@ def rest(relays: Sequence[Relay], seconds: float = 0.3, timeout: float = 20) -> 
 
 def stretch(on: Stage, load: Load, name: str, seconds: float, result: report.Report) -> tuple[float, float]:
     """Commits a second of one of the four from rest, and how idle the processors were; checks that they are there."""
-    before = level(on)
     rest(on.relays)
+    before = rows(on, TABLES[name])
     idled, began = idle_seconds(), time.monotonic()
     one = load.run(name, seconds)
     idle = (idle_seconds() - idled) / (time.monotonic() - began) / (os.cpu_count() or 1)
@@ -161,23 +158,22 @@ def stretch(on: Stage, load: Load, name: str, seconds: float, result: report.Rep
 
 
 def alternate(on: Stage, load: Load, given: argparse.Namespace, result: report.Report, label: str) -> dict[str, float]:
-    """Each of the three next to bare, in both orders, `rounds` times; the medians of the ratios of such pairs."""
+    """All four from tables of one size, `rounds` times, to and fro; the medians of the ratios within a round."""
     rates: dict[str, list[float]] = {name: [] for name in SCRIPTS}
     idle: dict[str, list[float]] = {name: [] for name in SCRIPTS}
-    ratios: dict[str, list[float]] = {name: [] for name in SCRIPTS if name != "bare"}
     for number in range(given.rounds):
-        for name, paired in ratios.items():
-            for each in ("bare", name) if number % 2 == 0 else (name, "bare"):
-                rate, idled = stretch(on, load, each, given.seconds, result)
-                rates[each].append(rate)
-                idle[each].append(idled)
-            paired.append(rates[name][-1] / rates["bare"][-1])
+        level(on)
+        for name in SCRIPTS if number % 2 == 0 else reversed(SCRIPTS):
+            rate, idled = stretch(on, load, name, given.seconds, result)
+            rates[name].append(rate)
+            idle[name].append(idled)
     for name in SCRIPTS:
         result.figures[f"{label}: {name} commits/s"] = report.median(rates[name])
         result.figures[f"{label}: {name} processors idle"] = report.median(idle[name])
-    medians = {name: report.median(paired) for name, paired in ratios.items()}
-    for name, ratio in medians.items():
-        result.figures[f"{label}: {name}/bare"] = ratio
+    medians: dict[str, float] = {}
+    for name in ("notify", "send", "insert"):
+        ratios = [a / b for a, b in zip(rates[name], rates["bare"], strict=True)]
+        medians[name] = result.figures[f"{label}: {name}/bare"] = report.median(ratios)
     return medians
 
 
@@ -203,7 +199,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run and print."""
     options = parser("write", __doc__)
     options.add_argument("--clients", type=int, default=32)
-    options.add_argument("--seconds", type=float, default=3, help="length of one stretch")
+    options.add_argument("--seconds", type=float, default=5, help="length of one stretch")
     options.add_argument("--rounds", type=int, default=9, help="alternations; the median counts")
     options.add_argument("--only", default="normal,slow,stopped", help="comma list of normal, slow, stopped")
     given = options.parse_args(arguments)
