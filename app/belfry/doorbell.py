@@ -13,7 +13,7 @@ from collections import deque
 BUSY_READS_PER_SECOND = 50
 BUSY_READS = 4  # few, because until the bell is disarmed every commit waits its turn to ring
 POLL_SECONDS = 0.005
-BUSY_POLLS = ((150, 0.040), (100, 0.025), (10, 0.010))
+BUSY_POLLS = ((200, 0.080), (150, 0.040), (100, 0.025), (10, 0.010))
 """Rows of the last poll, and the pause after it. A turn costs as much as some hundred rows: the more there are, the
 fewer turns."""
 SLOW_POLL_SECONDS = (0.020, 0.050)
