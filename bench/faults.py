@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 import psycopg
 
 from bench.postgres import Cluster
-from bench.relay import Relay
+from bench.relay import Relay, RelayProblem
 from bench.writers import patient
 
 KNOWN = ("listener", "poller", "relay", "freeze", "postgres")
 DEFAULT = ("listener", "poller", "relay", "postgres")
+START_SECONDS = 10.0  # past which a relay that does not start is at fault itself
 TERMINATE = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE application_name = %s AND datname = current_database()
@@ -57,12 +58,22 @@ class Faults:
                         self.counts[f"terminated {application_name}"] += int(row[0]) if row else 0
 
     async def _kill_relay(self) -> None:
-        """SIGKILL to one relay a third of the way through; back a second later."""
+        """SIGKILL to one relay a third of the way through; back a second later, by a supervisor.
+
+        Its start may be cut off too, by who terminates sessions: then it ends, and is started again.
+        """
         await asyncio.sleep(self.seconds / 3)
         await asyncio.to_thread(self.relays[0].kill)
         self.counts["relay killed"] += 1
-        await asyncio.sleep(1)
-        await asyncio.to_thread(self.relays[0].start)
+        until = time.monotonic() + START_SECONDS
+        while True:
+            await asyncio.sleep(1)
+            try:
+                return await asyncio.to_thread(self.relays[0].start)
+            except RelayProblem:
+                if time.monotonic() > until:
+                    raise
+                self.counts["relay cut off at its start"] += 1
 
     async def _freeze_relay(self) -> None:
         """SIGSTOP to one relay for four seconds, in which it may hold the bell."""
