@@ -10,7 +10,7 @@ from belfry.choices import Choice
 EVERYONE = "*"
 """The topic of all recipients."""
 OMITTED = b""
-"""The payload of a notification whose contents the poll left out, because nobody here seemed to expect it."""
+"""The payload of a row whose contents the poll left out, because nobody here seemed to expect it."""
 
 
 class Row(NamedTuple):
@@ -19,15 +19,15 @@ class Row(NamedTuple):
     id: int
     recipient: str | None
     topic: str | None
-    tenant: str | None  # None: a change that concerns all
     verb: str | None  # None: a notification
-    payload: bytes | None  # the frame from `data:` (or `event:`) on, or OMITTED; None: there is nothing to send
     created_at: bytes  # as Postgres sends it: quick, and a timestamp may be infinite, which Python's may not
+    branch: int = 0  # of the poll that found it
+    payload: bytes | None = OMITTED  # the frame from `data:` (or `event:`) on; None: there is nothing to send
+    tenant: str | None = None  # None: a change that concerns all
     expires_at: float | None = None  # Unix seconds
     kind: str | None = None  # of the notification itself, also of one that was revised; or of a preference
     about: int | None = None  # the first notification that a change is about
     enabled: bool | None = None  # of a preference
-    branch: int = 0  # of the poll that found it: a field, so that a row is made without taking it off
 
     @property
     def omitted(self) -> bool:

@@ -85,7 +85,6 @@ class Reader:
         self, connection: queries.Connection, plan: Plan, seen: Tracker, arrivals: Arrivals, recent: Recent
     ) -> Snapshot:
         """The poll alone, or, when somebody waits, with all that letting them in needs: one snapshot for both."""
-        self._counts["row_queries"] += 1
         recipients = {stream.recipient for stream in arrivals}
         if not recipients:
             found, state, members = await self._poll(connection, plan), None, dict[str, Member]()
@@ -108,7 +107,9 @@ class Reader:
         return Snapshot(found, ids, contents, newest, state, members, news, polled_at if arrivals else _now())
 
     async def _poll(self, connection: queries.Connection, plan: Plan) -> rows.Found:
-        return await rows.poll(connection, plan, self._contents.poll_rows, contents=not self._contents.left_out)
+        found = await rows.poll(connection, plan, self._contents.poll_rows, contents=not self._contents.left_out)
+        self._counts["row_queries"] += found.queries
+        return found
 
     async def _news(
         self, connection: queries.Connection, found: rows.Found, newest: int, seen: Tracker, scopes: set[Scope]

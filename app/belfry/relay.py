@@ -260,9 +260,9 @@ class Relay:
         fresh: list[tuple[Row, bytes]] = []
         for row in snapshot.found.rows:
             if self.tracker.see(row.id):
+                row = snapshot.contents.get(row.id, row)
                 new.append(row)
                 if row.id in snapshot.expected:
-                    row = snapshot.contents.get(row.id, row)
                     fresh.append((row, sse.id_line(self.tracker.text(self.epoch))))
         if new:
             self._recent.add(new, self.tracker.cursor())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import starmap
 from operator import attrgetter
 from typing import Any, LiteralString
 
@@ -26,16 +27,19 @@ _CONTENT: LiteralString = """row_to_json((
     SELECT frame FROM (SELECT n.id, n.recipient, n.topic, n.tenant, n.kind, n.title, n.body, n.action_url, n.actions,
         n.data, n.actor, n.tags, n.severity, n.group_key, n.created_at, n.expires_at) AS frame))::text"""
 _ALIVE: LiteralString = "n.ended_at IS NULL AND (n.expires_at IS NULL OR n.expires_at > now())"
-_NOTIFICATION: LiteralString = f"""
-    n.id, n.recipient, n.topic, n.tenant, NULL::text AS verb,
-    CASE WHEN {_ALIVE} AND NOT n.silent THEN
-        CASE WHEN %(contents)s THEN convert_to({_CONTENT}, 'UTF8') ELSE '' END END AS payload,
-    timestamptz_send(n.created_at) AS created_at, extract(epoch FROM n.expires_at)::float8 AS expires_at, n.kind,
-    NULL::bigint AS about, NULL::boolean AS enabled
+_NOTIFICATION_OUTLINE: LiteralString = """
+    n.id, n.recipient, n.topic, NULL::text AS verb, timestamptz_send(n.created_at) AS created_at
 """
-_CHANGE: LiteralString = f"""
-    c.id, c.recipient, c.topic, c.tenant, c.verb,
-    CASE
+_CHANGE_OUTLINE: LiteralString = """
+    c.id, c.recipient, c.topic, c.verb, timestamptz_send(c.created_at) AS created_at
+"""
+_NOTIFICATION_CONTENTS: LiteralString = f"""
+    , CASE WHEN {_ALIVE} AND NOT n.silent THEN convert_to({_CONTENT}, 'UTF8') END AS payload,
+    n.tenant, extract(epoch FROM n.expires_at)::float8 AS expires_at, n.kind, NULL::bigint AS about,
+    NULL::boolean AS enabled
+"""
+_CHANGE_CONTENTS: LiteralString = f"""
+    , CASE
         WHEN c.verb = 'declared' THEN NULL
         WHEN c.verb = 'revised' THEN (
             SELECT convert_to(format('{{"id":%%s,"verb":"revised","ids":[%%s],"notification":%%s}}', c.id, n.id,
@@ -44,10 +48,12 @@ _CHANGE: LiteralString = f"""
             SELECT frame FROM (SELECT c.id, c.verb, c.ids, c.through, c.topic, c.kind, c.enabled) AS frame)))::text,
             'UTF8')
     END AS payload,
-    timestamptz_send(c.created_at) AS created_at, NULL::float8 AS expires_at,
+    c.tenant, NULL::float8 AS expires_at,
     CASE c.verb WHEN 'revised' THEN (SELECT n.kind FROM belfry.notification AS n WHERE n.id = c.ids[1]) ELSE c.kind
         END AS kind, c.ids[1] AS about, c.enabled
 """
+_NOTIFICATION: LiteralString = f"{_NOTIFICATION_OUTLINE}, 0 AS branch{_NOTIFICATION_CONTENTS}"
+_CHANGE: LiteralString = f"{_CHANGE_OUTLINE}, 0 AS branch{_CHANGE_CONTENTS}"
 
 
 _PAYLOAD = Row._fields.index("payload")
@@ -58,68 +64,15 @@ def _rows(found: Iterable[tuple[Any, ...]]) -> list[Row]:
 
 
 def _framed(found: tuple[Any, ...]) -> Row:
-    number, recipient, topic, tenant, verb, payload, *rest = found
+    number, recipient, topic, verb, created_at, branch, payload, *rest = found
     payload = sse.notification(payload) if verb is None else sse.change(payload)
-    return Row(number, recipient, topic, tenant, verb, payload, *rest)
+    return Row(number, recipient, topic, verb, created_at, branch, payload, *rest)
 
 
-# --- the poll ------------------------------------------------------------------------------------------------
-
-_FRESH_ROWS: LiteralString = f"""
-        (SELECT {_NOTIFICATION}, 0 AS branch FROM belfry.notification AS n
-         WHERE n.id > %(head)s ORDER BY n.id LIMIT %(page)s)
-        UNION ALL
-        (SELECT {_CHANGE}, 0 AS branch FROM belfry.change AS c
-         WHERE c.id > %(head)s ORDER BY c.id LIMIT %(page)s)
-"""
-_ROWS_BY_ID: LiteralString = f"""
-        UNION ALL
-        SELECT {_NOTIFICATION}, 1 FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])
-        UNION ALL
-        SELECT {_CHANGE}, 1 FROM belfry.change AS c WHERE c.id = ANY (%(ids)s::bigint[])
-"""
-_LATE_IDS: LiteralString = """
-    WITH late AS MATERIALIZED (
-        SELECT * FROM (
-            SELECT one.id, false AS change FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi)
-            CROSS JOIN LATERAL (
-                SELECT n.id FROM belfry.notification AS n
-                WHERE n.id BETWEEN gap.lo AND gap.hi ORDER BY n.id LIMIT %(page)s) AS one
-            UNION ALL
-            SELECT one.id, true FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi)
-            CROSS JOIN LATERAL (
-                SELECT c.id FROM belfry.change AS c
-                WHERE c.id BETWEEN gap.lo AND gap.hi ORDER BY c.id LIMIT %(page)s) AS one
-        ) AS ids ORDER BY id LIMIT %(most)s
-    )
-"""
-_ROWS_OF_RANGES: LiteralString = f"""
-        UNION ALL
-        SELECT sent.*, 3 FROM late CROSS JOIN LATERAL (
-            SELECT {_NOTIFICATION} FROM belfry.notification AS n WHERE n.id = late.id OFFSET 0) AS sent
-        WHERE NOT late.change
-        UNION ALL
-        SELECT made.*, 3 FROM late CROSS JOIN LATERAL (
-            SELECT {_CHANGE} FROM belfry.change AS c WHERE c.id = late.id OFFSET 0) AS made
-        WHERE late.change
-"""
-# OFFSET 0: range by range, over the partial index
-_MEMBERSHIPS: LiteralString = f"""
-        UNION ALL
-        SELECT moved.*, 2 FROM unnest(%(wide_los)s::bigint[], %(wide_his)s::bigint[]) AS gap (lo, hi)
-        CROSS JOIN LATERAL (
-            SELECT {_CHANGE} FROM belfry.change AS c
-            WHERE c.id BETWEEN gap.lo AND gap.hi AND c.verb IN ('subscribed', 'unsubscribed', 'preference', 'declared')
-            OFFSET 0) AS moved
-"""
-
-
-@cache
-def poll_text(*, ids: bool, ranges: bool, wide: bool) -> LiteralString:
-    """The poll for what there is to probe: a branch that finds nothing to do costs 60 µs all the same."""
-    branches = _FRESH_ROWS + (_ROWS_BY_ID if ids else "") + (_ROWS_OF_RANGES if ranges else "")
-    late = _LATE_IDS if ranges else ""
-    return _on_one_line(f"{late}SELECT * FROM ({branches}{_MEMBERSHIPS if wide else ''}) AS found ORDER BY id")
+async def _fetch(connection: Connection, text: LiteralString, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
+        await cursor.execute(text, parameters, prepare=True)
+        return await cursor.fetchall()
 
 
 def _on_one_line(text: LiteralString) -> LiteralString:
@@ -127,8 +80,76 @@ def _on_one_line(text: LiteralString) -> LiteralString:
     return " ".join(text.split())
 
 
-POLL: LiteralString = poll_text(ids=True, ranges=True, wide=True)
-_FRESH, _RANGED = 0, 3  # branches of POLL that are cut
+NOTIFICATIONS: LiteralString = _on_one_line(
+    f"SELECT {_NOTIFICATION} FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])"
+)
+CHANGES: LiteralString = _on_one_line(f"SELECT {_CHANGE} FROM belfry.change AS c WHERE c.id = ANY (%(ids)s::bigint[])")
+
+
+async def notifications(connection: Connection, ids: Sequence[int]) -> dict[int, Row]:
+    """Notifications with their contents, by id; those that are gone are missing."""
+    return await _by_id(connection, NOTIFICATIONS, ids)
+
+
+async def _by_id(connection: Connection, text: LiteralString, ids: Sequence[int]) -> dict[int, Row]:
+    return {row.id: row for row in _rows(await _fetch(connection, text, {"ids": ids}))} if ids else {}
+
+
+# --- the poll ------------------------------------------------------------------------------------------------
+
+
+WHOLE_POLL: LiteralString = _on_one_line(f"""
+    (SELECT {_NOTIFICATION} FROM belfry.notification AS n WHERE n.id > %(head)s ORDER BY n.id LIMIT %(page)s)
+    UNION ALL
+    (SELECT {_CHANGE} FROM belfry.change AS c WHERE c.id > %(head)s ORDER BY c.id LIMIT %(page)s)
+    ORDER BY id
+""")
+_FRESH_ROWS: LiteralString = f"""
+        (SELECT {_NOTIFICATION_OUTLINE}, 0 AS branch FROM belfry.notification AS n
+         WHERE n.id > %(head)s ORDER BY n.id LIMIT %(page)s)
+        UNION ALL
+        (SELECT {_CHANGE_OUTLINE}, 0 FROM belfry.change AS c
+         WHERE c.id > %(head)s ORDER BY c.id LIMIT %(page)s)
+"""
+_ROWS_BY_ID: LiteralString = f"""
+        UNION ALL
+        SELECT {_NOTIFICATION_OUTLINE}, 1 FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])
+        UNION ALL
+        SELECT {_CHANGE_OUTLINE}, 1 FROM belfry.change AS c WHERE c.id = ANY (%(ids)s::bigint[])
+"""
+_ROWS_OF_RANGES: LiteralString = f"""
+        UNION ALL
+        (SELECT late.*, 3 FROM (
+            SELECT sent.* FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi)
+            CROSS JOIN LATERAL (
+                SELECT {_NOTIFICATION_OUTLINE} FROM belfry.notification AS n
+                WHERE n.id BETWEEN gap.lo AND gap.hi ORDER BY n.id LIMIT %(page)s) AS sent
+            UNION ALL
+            SELECT made.* FROM unnest(%(los)s::bigint[], %(his)s::bigint[]) AS gap (lo, hi)
+            CROSS JOIN LATERAL (
+                SELECT {_CHANGE_OUTLINE} FROM belfry.change AS c
+                WHERE c.id BETWEEN gap.lo AND gap.hi ORDER BY c.id LIMIT %(page)s) AS made
+        ) AS late ORDER BY late.id LIMIT %(most)s)
+"""
+# OFFSET 0: range by range, over the partial index
+_MEMBERSHIPS: LiteralString = f"""
+        UNION ALL
+        SELECT moved.*, 2 FROM unnest(%(wide_los)s::bigint[], %(wide_his)s::bigint[]) AS gap (lo, hi)
+        CROSS JOIN LATERAL (
+            SELECT {_CHANGE_OUTLINE} FROM belfry.change AS c
+            WHERE c.id BETWEEN gap.lo AND gap.hi AND c.verb IN ('subscribed', 'unsubscribed', 'preference', 'declared')
+            OFFSET 0) AS moved
+"""
+
+
+@cache
+def outlines_text(*, ids: bool, ranges: bool, wide: bool) -> LiteralString:
+    """The poll for what there is to probe: a branch that finds nothing to do costs 60 µs all the same."""
+    branches = _FRESH_ROWS + (_ROWS_BY_ID if ids else "") + (_ROWS_OF_RANGES if ranges else "")
+    return _on_one_line(f"SELECT * FROM ({branches}{_MEMBERSHIPS if wide else ''}) AS found ORDER BY id")
+
+
+_FRESH, _RANGED = 0, 3  # branches that are cut
 FEW_IDS = 8  # a gap of fewer ids is asked for by its ids: one scan for all such gaps, not one for each
 
 
@@ -139,19 +160,22 @@ class Found:
     rows: list[Row]
     covered: tuple[int, ...]
     full: bool
+    queries: int = 1
 
 
-async def poll(connection: Connection, plan: Plan, page: int, *, contents: bool = True) -> Found:
+async def poll(connection: Connection, plan: Plan, page: int, *, contents: bool) -> Found:
     """Every row above the head, and in the probed ranges: at most a page of each table and range, four of all ranges.
 
-    Without `contents` the payload of a notification that can be sent is OMITTED.
-    Membership rows of wide ranges, and of those that are not probed, come whole: nobody who was removed from a topic
+    Without `contents`, or with something to probe, the payload of a notification is OMITTED, and a second query reads
+    the changes: only where all is new, one query for all is the cheapest.
+    Membership rows of wide ranges, and of those that are not probed, come all: nobody who was removed from a topic
     gets a later row of it.
     """
+    if contents and not plan.probes and not plan.wide:
+        return _cut(plan, page, _rows(await _fetch(connection, WHOLE_POLL, {"head": plan.head, "page": page})))
     few = [probe for probe in plan.probes if probe.hi - probe.lo < FEW_IDS]
     many = [probe for probe in plan.probes if probe.hi - probe.lo >= FEW_IDS]
     parameters = {
-        "contents": contents,
         "head": plan.head,
         "page": page,
         "most": LATE_PAGES * page,
@@ -161,11 +185,16 @@ async def poll(connection: Connection, plan: Plan, page: int, *, contents: bool 
         "wide_los": [lo for lo, _ in plan.wide],
         "wide_his": [hi for _, hi in plan.wide],
     }
-    async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-        text = poll_text(ids=bool(few), ranges=bool(many), wide=bool(plan.wide))
-        await cursor.execute(text, parameters, prepare=True)
-        found = await cursor.fetchall()
-    rows = _rows(found)
+    text = outlines_text(ids=bool(few), ranges=bool(many), wide=bool(plan.wide))
+    found = _cut(plan, page, list(starmap(Row, await _fetch(connection, text, parameters))))
+    changes = await _by_id(connection, CHANGES, [row.id for row in found.rows if row.verb is not None])
+    if not changes:
+        return found
+    return replace(found, rows=[changes.get(row.id, row) for row in found.rows], queries=2)
+
+
+def _cut(plan: Plan, page: int, rows: list[Row]) -> Found:
+    """Without the rows past what was read of both tables, where a page was full."""
     if len(rows) < page:
         return Found(rows, tuple(probe.hi for probe in plan.probes), full=False)
     fresh = [row for row in rows if row.branch == _FRESH]
@@ -195,16 +224,6 @@ def _covered(low: int, high: int, rows: Sequence[Row], page: int) -> int:
     first = bisect_left(rows, low, key=_id)
     tables = _by_table(rows[first : bisect_right(rows, high, lo=first, key=_id)])
     return min([high, *(ids[-1] for ids in tables if len(ids) >= page)])
-
-
-BY_ID: LiteralString = f"SELECT {_NOTIFICATION}, 0 FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])"
-
-
-async def notifications(connection: Connection, ids: Sequence[int]) -> dict[int, Row]:
-    """Notifications with their contents, by id; those that are gone are missing."""
-    async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-        await cursor.execute(BY_ID, {"contents": True, "ids": list(ids)}, prepare=True)
-        return {row.id: row for row in _rows(await cursor.fetchall())}
 
 
 # --- replay --------------------------------------------------------------------------------------------------
@@ -262,11 +281,11 @@ REPLAY: LiteralString = _on_one_line(f"""
         ) AS unseen ORDER BY id LIMIT %(page)s
     )
     SELECT s.pruned, found.* FROM (SELECT pruned FROM belfry.settled LIMIT 1) AS s LEFT JOIN (
-        SELECT sent.*, 0 FROM page CROSS JOIN LATERAL (
+        SELECT sent.* FROM page CROSS JOIN LATERAL (
             SELECT {_NOTIFICATION} FROM belfry.notification AS n WHERE n.id = page.id OFFSET 0) AS sent
         WHERE NOT page.change
         UNION ALL
-        SELECT made.*, 0 FROM page CROSS JOIN LATERAL (
+        SELECT made.* FROM page CROSS JOIN LATERAL (
             SELECT {_CHANGE} FROM belfry.change AS c WHERE c.id = page.id OFFSET 0) AS made
         WHERE page.change
     ) AS found ON true
@@ -285,7 +304,6 @@ async def replay(
 ) -> Page:
     """A page of what belongs to a recipient above `after`, up to `head`, and was not seen: in id order."""
     parameters = {
-        "contents": True,
         "recipient": recipient,
         "topics": [topic for topic, _ in stays],
         "sinces": [stay.since for _, stay in stays],
@@ -295,7 +313,5 @@ async def replay(
         "after": after,
         "page": page,
     }
-    async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-        await cursor.execute(REPLAY, parameters, prepare=True)
-        found = await cursor.fetchall()
+    found = await _fetch(connection, REPLAY, parameters)
     return Page(found[0][0], _rows(each[1:] for each in found if each[1] is not None))

@@ -82,7 +82,6 @@ def assert_on_indexes(plan: dict[str, Any]) -> None:
 
 
 POLL_TYPES = {
-    "contents": "boolean",
     "head": "bigint",
     "page": "integer",
     "most": "integer",
@@ -92,7 +91,7 @@ POLL_TYPES = {
     "wide_los": "bigint[]",
     "wide_his": "bigint[]",
 }
-NOTHING = {"contents": True, "ids": [], "los": [], "his": [], "wide_los": [], "wide_his": []}
+NOTHING = {"ids": [], "los": [], "his": [], "wide_los": [], "wide_his": []}
 
 
 @pytest.mark.parametrize(
@@ -126,16 +125,20 @@ NOTHING = {"contents": True, "ids": [], "los": [], "his": [], "wide_los": [], "w
 async def test_the_poll_reads_by_index_and_no_more_than_a_page_of_each_table_and_range(
     large: Connection, given: dict[str, Any], most: int
 ):
-    text = rows.poll_text(ids=bool(given["ids"]), ranges=bool(given["los"]), wide=bool(given["wide_los"]))
-    for query, contents in ((text, True), (rows.POLL, True), (text, False)):
-        parameters = {"page": PAGE, "most": LATE_PAGES * PAGE, **given, "contents": contents}
+    texts = [
+        rows.outlines_text(ids=bool(given["ids"]), ranges=bool(given["los"]), wide=bool(given["wide_los"])),
+        rows.outlines_text(ids=True, ranges=True, wide=True),
+        rows.WHOLE_POLL,
+    ]
+    for query in texts:
+        parameters = {"page": PAGE, "most": LATE_PAGES * PAGE, **given}
         assert_cheap(await explain(large, query, parameters, POLL_TYPES), most)
 
 
-async def test_contents_that_were_left_out_are_read_by_index(large: Connection):
-    ids = list(range(1, 2 * PAGE))
-    plan = await explain(large, rows.BY_ID, {"contents": True, "ids": ids}, {"contents": "boolean", "ids": "bigint[]"})
-    assert_cheap(plan, len(ids))
+@pytest.mark.parametrize(("query", "first"), [(rows.NOTIFICATIONS, 1), (rows.CHANGES, ROWS + 1)])
+async def test_contents_that_were_left_out_are_read_by_index(large: Connection, query: Any, first: int):
+    ids = list(range(first, first + 2 * PAGE))
+    assert_cheap(await explain(large, query, {"ids": ids}, {"ids": "bigint[]"}), len(ids))
 
 
 def assert_cheap(plan: dict[str, Any], most: int) -> None:
@@ -146,7 +149,6 @@ def assert_cheap(plan: dict[str, Any], most: int) -> None:
 
 
 REPLAY_TYPES = {
-    "contents": "boolean",
     "recipient": "text",
     "topics": "text[]",
     "sinces": "bigint[]",
@@ -170,7 +172,6 @@ async def test_a_replay_reads_by_index_and_no_more_than_a_page_of_each_source_an
     large: Connection, given: dict[str, Any], most: int
 ):
     parameters = {
-        "contents": True,
         "recipient": "u8",
         "topics": ["t3", "t7"],
         "sinces": [0, 0],
@@ -186,7 +187,6 @@ async def test_a_replay_reads_by_index_and_no_more_than_a_page_of_each_source_an
 
 async def test_a_replay_of_an_old_gap_reads_no_rows_of_others(large: Connection):
     parameters = {
-        "contents": True,
         "recipient": "u8",
         "topics": ["t3"],
         "sinces": [0],
@@ -206,7 +206,6 @@ async def test_a_replay_to_a_thousand_topics_and_many_gaps_makes_frames_of_its_p
     topics = [f"t{number}" for number in range(1000)]
     gaps = ",".join(f"[{position},{position}]" for position in range(ROWS - 800, ROWS, 2))
     parameters = {
-        "contents": True,
         "recipient": "u8",
         "topics": topics,
         "sinces": [0] * len(topics),

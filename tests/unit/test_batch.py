@@ -24,7 +24,7 @@ def change(
 ) -> Dispatched:
     """A change as a poll hands it to the hub."""
     payload = sse.change(json.dumps({"id": number, "verb": verb}, separators=(",", ":")).encode())
-    return Row(number, to, topic, None, verb, payload, NOW, **more), sse.id_line(str(number))
+    return Row(number, to, topic, verb, NOW, payload=payload, **more), sse.id_line(str(number))
 
 
 def told(socket: Socket) -> list[tuple[int, int | None, int | None]]:

@@ -13,7 +13,7 @@ MEMBERS = {
 
 
 def row(number: int, recipient: str | None = None, topic: str | None = None) -> Row:
-    return Row(number, recipient, topic, "", None, b"", b"")
+    return Row(number, recipient, topic, None, b"")
 
 
 def test_each_has_missed_what_is_above_its_own_cursor_or_in_a_gap_of_it():

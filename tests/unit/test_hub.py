@@ -73,13 +73,13 @@ def note(
     number: int, *, to: str | None = None, topic: str | None = None, tenant: str = "", size: int = 4
 ) -> Dispatched:
     """A notification as a poll hands it to the hub."""
-    row = Row(number, to, topic, tenant, None, b"data: " + b"x" * size + b"\n\n", NOW)
+    row = Row(number, to, topic, None, NOW, payload=b"data: " + b"x" * size + b"\n\n", tenant=tenant)
     return row, sse.id_line(str(number))
 
 
 def change(number: int, verb: str, to: str, topic: str) -> Dispatched:
     """A membership row."""
-    return Row(number, to, topic, None, verb, b"event: change\ndata: {}\n\n", NOW), sse.id_line(str(number))
+    return Row(number, to, topic, verb, NOW, payload=b"event: change\ndata: {}\n\n"), sse.id_line(str(number))
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ async def test_dispatch_and_wants_agree(hub: Hub):
 async def test_an_expired_row_is_written_to_nobody(hub: Hub):
     _, one = live(hub)
     row, line = note(1, to="u1")
-    await hub.dispatch([(Row(row.id, "u1", None, "", None, None, NOW), line), note(2, to="u1")])
+    await hub.dispatch([(Row(row.id, "u1", None, None, NOW, payload=None), line), note(2, to="u1")])
     assert one.ids == [2]
 
 

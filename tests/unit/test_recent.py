@@ -15,7 +15,7 @@ NOW = "2026-11-23 06:00:00+00"
 
 
 def row(number: int, size: int = 10) -> Row:
-    return Row(number, "u1", None, "", None, b"x" * size, NOW)
+    return Row(number, "u1", None, None, NOW, payload=b"x" * size, tenant="")
 
 
 def ids(rows: list[Row] | None) -> list[int] | None:
@@ -113,7 +113,7 @@ def test_tidying_never_makes_it_answer_wrongly():
 
 
 def about(number: int, verb: str, position: int) -> Row:
-    return Row(number, "u1", None, None, verb, b"change", b"", about=position)
+    return Row(number, "u1", None, verb, b"", payload=b"change", about=position)
 
 
 def sizes(rows: list[Row] | None) -> list[tuple[int, int | None]] | None:

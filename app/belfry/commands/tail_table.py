@@ -71,10 +71,11 @@ class _Reader:
     async def turn(self, connection: queries.Connection) -> None:
         """Read what is new, show it, see which gaps are dead, rest."""
         plan = self._tracker.plan(asyncio.get_running_loop().time())
-        found = await rows.poll(connection, plan, PAGE_ROWS)
+        found = await rows.poll(connection, plan, PAGE_ROWS, contents=False)
+        contents = await rows.notifications(connection, [row.id for row in found.rows if self._mine(row)])
         for row in found.rows:
-            if self._tracker.see(row.id) and self._mine(row):
-                self._show(_content(row))
+            if self._tracker.see(row.id) and row.id in contents:
+                self._show_row(contents[row.id])
         for probe, covered in zip(plan.probes, found.covered, strict=True):
             self._tracker.finish(probe, covered)
         if found.full:
@@ -84,10 +85,10 @@ class _Reader:
             await asyncio.sleep(POLL_SECONDS)
 
     def _mine(self, row: Row) -> bool:
-        return row.verb is None and row.payload is not None and self._topic in (None, row.topic)
+        return row.verb is None and self._topic in (None, row.topic)
 
-
-def _content(row: Row) -> str:
-    """The JSON of a frame."""
-    fields: Any = (row.payload or b"").removeprefix(b"data:").strip()
-    return json.dumps(json.loads(fields), ensure_ascii=False)
+    def _show_row(self, row: Row) -> None:
+        """Show the JSON of a frame, where there is something to send."""
+        if row.payload is not None:
+            fields: Any = row.payload.removeprefix(b"data:").strip()
+            self._show(json.dumps(json.loads(fields), ensure_ascii=False))
