@@ -108,11 +108,19 @@ async def connect(url: str, *, application_name: str, pooled: bool = False) -> p
 def translated() -> Generator[None]:
     """Raise the driver's errors of connecting as our own; the driver's is their cause."""
     try:
+        with reached():
+            yield
+    except psycopg.ProgrammingError as error:  # libpq could not read the URL; its words may hold the password
+        raise errors.DatabaseUnavailable("the database URL cannot be read: check BELFRY_DATABASE_URL") from error
+
+
+@contextmanager
+def reached() -> Generator[None]:
+    """Raise a refusal by the server, or its loss, as our own; the driver's error is the cause."""
+    try:
         yield
     except (TimeoutError, psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
         raise _told(error) from error
-    except psycopg.ProgrammingError as error:  # libpq could not read the URL; its words may hold the password
-        raise errors.DatabaseUnavailable("the database URL cannot be read: check BELFRY_DATABASE_URL") from error
 
 
 def _told(error: BaseException) -> errors.DatabaseError:

@@ -172,11 +172,10 @@ def _lifespan(config: Config) -> Callable[[Litestar], Any]:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
-            relay, tasks = await _start(config, app.state, stack)
+            relay = await _start(config, app.state, stack)
             with _draining(relay, config.drain_seconds):
                 yield
             await relay.drain(0)  # whoever is still here, where something else than a signal stopped us
-            await _end(tasks)
 
     return lifespan
 
@@ -189,8 +188,8 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
 
 
-async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[Relay, list[asyncio.Task[None]]]:
-    """Open the pools, check the database, start the listener and the relay."""
+async def _start(config: Config, state: State, stack: AsyncExitStack) -> Relay:
+    """Open the pools, check the database, start the listener and the relay; the stack ends them all."""
     if config.database_url is None or config.listen_url is None:
         raise errors.DatabaseUrlMissing()
     api = await database.open_pool(
@@ -215,18 +214,21 @@ async def _start(config: Config, state: State, stack: AsyncExitStack) -> tuple[R
     pools = {"api": api, "relay": direct[0], "listener": direct[1]}
     figures = Figures(__version__, relay, replay, observer, pruning, pools, config.max_streams)
     state.update({"relay": relay, "replay": replay, "pool": api, "figures": figures})
-    async with direct[0].connection() as connection, direct[1].connection() as other:
-        await preflight.refuse_pooler(connection, other)
-    async with direct[0].connection() as connection, api.connection() as other:
-        await migrations.check(connection)
-        await preflight.refuse_unfit(connection, other)
-    listening = asyncio.create_task(relay.listener.run())
-    async with direct[0].connection() as connection:
-        await preflight.ring_until_heard(connection, relay.probe, relay.heard_probe, PROBE_SECONDS)
+    with database.reached():
+        async with direct[0].connection() as connection, direct[1].connection() as other:
+            await preflight.refuse_pooler(connection, other)
+        async with direct[0].connection() as connection, api.connection() as other:
+            await migrations.check(connection)
+            await preflight.refuse_unfit(connection, other)
+        tasks = [asyncio.create_task(relay.listener.run())]
+        stack.push_async_callback(_end, tasks)
+        async with direct[0].connection() as connection:
+            await preflight.ring_until_heard(connection, relay.probe, relay.heard_probe, PROBE_SECONDS)
     lives = [relay.run(), relay.greeter.run(), relay.ringer.run(), Due(api, config.tick_seconds).run(), observer.run()]
     if pruning is not None:
         lives.append(pruning.run())
-    return relay, [listening, *map(asyncio.create_task, lives)]
+    tasks.extend(map(asyncio.create_task, lives))
+    return relay
 
 
 @contextmanager

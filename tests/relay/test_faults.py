@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from belfry import errors, rows, server, sse
+from belfry import errors, preflight, rows, server, sse
 from belfry.config import Config
 from belfry.hub import Stream
 from bench.tcp_proxy import Proxy
@@ -45,6 +45,22 @@ async def test_open_streams_survive_the_loss_of_the_database_and_beat_on(serve: 
         beat = (await client.until("heartbeat"))[-1]
     await send(await connect(), "after")
     assert await client.titles(1) == ["after"]
+
+
+@pytest.mark.parametrize("step", ["refuse_pooler", "refuse_unfit", "ring_until_heard"])
+async def test_a_start_that_loses_the_database_is_refused_in_words(
+    database: str, monkeypatch: pytest.MonkeyPatch, step: str
+):
+    async def cut_off(connection: Any, *_: Any) -> None:
+        await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(preflight, step, cut_off)
+    app = server.create_app(Config(database_url=database, secret=SECRET))
+    told = pytest.RaisesExc(errors.DatabaseUnavailable, match="Postgres does not answer .*terminating connection")
+    with pytest.RaisesGroup(told):
+        async with app.lifespan():
+            pass
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_who_comes_while_the_database_is_away_gets_retry_at_once_and_is_let_in_later(serve: Serve, connect: Any):
