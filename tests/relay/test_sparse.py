@@ -98,6 +98,21 @@ async def test_who_joins_together_with_a_row_gets_it(serve: Serve, connect: Any,
     assert posted in sparse
 
 
+async def test_a_membership_whose_row_is_gone_when_it_is_read_takes_effect(
+    serve: Serve, connect: Any, sparse: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    belfry, writer = await serve(), await connect()
+    client = await belfry.live()
+    await crowded(belfry, writer)
+    monkeypatch.setattr(rows, "CHANGES", rows.CHANGES + " AND false")
+    async with writer.transaction():
+        await elsewhere(writer)
+        await subscribe(writer, "u1", "team:1")
+        posted = await publish(writer, "team:1", "after")
+    assert await client.titles(1) == ["after"]
+    assert posted in sparse
+
+
 async def away(belfry: Belfry, writer: Any, count: int = 3) -> tuple[str, list[int]]:
     """A client that was here and leaves before `count` rows for it come among others'; its cursor, and their ids."""
     await subscribe(writer, "u1", "team:1")
