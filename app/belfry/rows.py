@@ -98,19 +98,16 @@ async def _by_id(connection: Connection, text: LiteralString, ids: Sequence[int]
 # --- the poll ------------------------------------------------------------------------------------------------
 
 
-WHOLE_POLL: LiteralString = _on_one_line(f"""
-    (SELECT {_NOTIFICATION} FROM belfry.notification AS n WHERE n.id > %(head)s ORDER BY n.id LIMIT %(page)s)
-    UNION ALL
-    (SELECT {_CHANGE} FROM belfry.change AS c WHERE c.id > %(head)s ORDER BY c.id LIMIT %(page)s)
-    ORDER BY id
-""")
-_FRESH_ROWS: LiteralString = f"""
-        (SELECT {_NOTIFICATION_OUTLINE}, 0 AS branch FROM belfry.notification AS n
-         WHERE n.id > %(head)s ORDER BY n.id LIMIT %(page)s)
+def _fresh_rows(notification: LiteralString, change: LiteralString) -> LiteralString:
+    return f"""
+        (SELECT {notification} FROM belfry.notification AS n WHERE n.id > %(head)s ORDER BY n.id LIMIT %(page)s)
         UNION ALL
-        (SELECT {_CHANGE_OUTLINE}, 0 FROM belfry.change AS c
-         WHERE c.id > %(head)s ORDER BY c.id LIMIT %(page)s)
-"""
+        (SELECT {change} FROM belfry.change AS c WHERE c.id > %(head)s ORDER BY c.id LIMIT %(page)s)
+    """
+
+
+WHOLE_POLL: LiteralString = _on_one_line(f"{_fresh_rows(_NOTIFICATION, _CHANGE)} ORDER BY id")
+_FRESH_ROWS: LiteralString = _fresh_rows(f"{_NOTIFICATION_OUTLINE}, 0 AS branch", f"{_CHANGE_OUTLINE}, 0 AS branch")
 _ROWS_BY_ID: LiteralString = f"""
         UNION ALL
         SELECT {_NOTIFICATION_OUTLINE}, 1 FROM belfry.notification AS n WHERE n.id = ANY (%(ids)s::bigint[])

@@ -74,8 +74,9 @@ class _Reader:
         found = await rows.poll(connection, plan, PAGE_ROWS, contents=False)
         contents = await rows.notifications(connection, [row.id for row in found.rows if self._mine(row)])
         for row in found.rows:
-            if self._tracker.see(row.id) and row.id in contents:
-                self._show_row(contents[row.id])
+            told = contents.get(row.id)
+            if self._tracker.see(row.id) and told is not None and told.payload is not None:
+                self._show(_content(told.payload))
         for probe, covered in zip(plan.probes, found.covered, strict=True):
             self._tracker.finish(probe, covered)
         if found.full:
@@ -87,8 +88,8 @@ class _Reader:
     def _mine(self, row: Row) -> bool:
         return row.verb is None and self._topic in (None, row.topic)
 
-    def _show_row(self, row: Row) -> None:
-        """Show the JSON of a frame, where there is something to send."""
-        if row.payload is not None:
-            fields: Any = row.payload.removeprefix(b"data:").strip()
-            self._show(json.dumps(json.loads(fields), ensure_ascii=False))
+
+def _content(payload: bytes) -> str:
+    """The JSON of a frame."""
+    fields: Any = payload.removeprefix(b"data:").strip()
+    return json.dumps(json.loads(fields), ensure_ascii=False)
