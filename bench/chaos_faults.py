@@ -185,7 +185,7 @@ async def relay_stopped(ground: Ground) -> None:
 
 async def bell_stopped(ground: Ground) -> None:
     """Stop the relay that holds the bell, as soon as one does; who commits feels it for less than five seconds."""
-    ground.server.slow_flush(True)  # as on a disk, where commits that ring wait for each other
+    ground.server.slow_flush(2)  # as on a disk, where commits that ring wait for each other
     usual = Committers(ground.writer_url)
     normal = report.median((await usual.rates(6))[2:])
     await usual.stop()
@@ -197,7 +197,7 @@ async def bell_stopped(ground: Ground) -> None:
         await beside.stop()
     finally:
         relay.signal(signal.SIGCONT)
-    ground.server.slow_flush(False)
+    ground.server.slow_flush(0)
     share = report.median(rates[5:]) / normal
     ground.figures["commits"] = f"{rates[0] / normal:.2f} of normal in the first second, {share:.2f} after 5 s"
     if share < STOPPED_SHARE:

@@ -212,14 +212,11 @@ class Cluster:
         """Host for the cheapest connection (a Unix socket)."""
         return str(self.directory)
 
-    def slow_flush(self, on: bool) -> None:
-        """Each flush of the log takes 2 ms longer, or not. Raises PostgresProblem without a C compiler."""
+    def slow_flush(self, milliseconds: int) -> None:
+        """Each flush of the log takes so much longer. Raises PostgresProblem without a C compiler."""
         if not (self.directory / "slow_flush.so").exists():
             raise PostgresProblem("the slow flush needs a C compiler as cc (Debian: gcc, libc6-dev)")
-        if on:
-            self._slow.touch()
-        else:
-            self._slow.unlink(missing_ok=True)
+        self._slow.write_bytes(bytes(milliseconds))
 
 
 class Given(Cluster):
@@ -237,7 +234,7 @@ class Given(Cluster):
     def socket_host(self) -> str:
         return self._host
 
-    def slow_flush(self, on: bool) -> None:
+    def slow_flush(self, milliseconds: int) -> None:
         raise PostgresProblem("the flush of a given server is not ours to slow down")
 
     def kill(self) -> None:

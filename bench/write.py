@@ -4,7 +4,8 @@ Each stands next to bare in time, since the machine is not equally fast for long
 
 bare: an insert into an identical table without trigger; notify: the same with NOTIFY in every transaction;
 send: `belfry.send`; insert: `INSERT INTO belfry.notification`; with a relay running, once with the disk as it is and
-once with 2 ms more for each flush. Then one of two relays is stopped by SIGSTOP, each in turn, from rest.
+once with 2 ms more for each flush (`--flush-ms`). Then one of two relays is stopped by SIGSTOP, each in turn, from
+rest.
 Marks: send/bare and insert/bare at least 0.95 with the slow flush; insert 0.85 and send 0.75 otherwise; with a stopped
 relay 0.9 of normal after 5 s. How idle the processors were tells which of the two was the limit.
 Check: every table has grown by exactly as many rows as were reported.
@@ -201,6 +202,7 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--clients", type=int, default=32)
     options.add_argument("--seconds", type=float, default=5, help="length of one stretch")
     options.add_argument("--rounds", type=int, default=9, help="alternations; the median counts")
+    options.add_argument("--flush-ms", type=int, default=2, help="how much longer a slow flush takes")
     options.add_argument("--only", default="normal,slow,stopped", help="comma list of normal, slow, stopped")
     given = options.parse_args(arguments)
     parts, result = given.only.split(","), report.Report("write")
@@ -216,7 +218,7 @@ def main(arguments: Sequence[str]) -> int:
                 ratios = alternate(on, load, given, result, "normal flush")
                 result.mark("insert/bare at least 0.85", ratios["insert"] >= 0.85, f"{ratios['insert']:.2f}")
                 result.mark("send/bare at least 0.75", ratios["send"] >= 0.75, f"{ratios['send']:.2f}")
-            on.server.slow_flush(True)
+            on.server.slow_flush(given.flush_ms)
             if "slow" in parts:
                 ratios = alternate(on, load, given, result, "slow flush")
                 for name in ("insert", "send"):

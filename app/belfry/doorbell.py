@@ -7,15 +7,16 @@ arming, and only after one more poll begun since (`docs/decisions/doorbell.md`).
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 
 BUSY_READS_PER_SECOND = 50
 BUSY_READS = 4  # few, because until the bell is disarmed every commit waits its turn to ring
-POLL_SECONDS = 0.005
-BUSY_POLLS = ((200, 0.080), (150, 0.040), (100, 0.025), (10, 0.010))
-"""Rows of the last poll, and the pause after it. A turn costs as much as some hundred rows: the more there are, the
-fewer turns."""
+POLL_SECONDS, LONGEST_POLL_SECONDS = 0.005, 0.080
+LONGEST_FROM_RATE = 3200  # rows a second
+"""A turn costs as much as some hundred rows: the faster they come, the longer the pause, in proportion."""
+RATE_SECONDS = 0.25  # how far back the rate of rows looks: so far that one poll, full or empty, does not make it
 SLOW_POLL_SECONDS = (0.020, 0.050)
 QUIET_SECONDS = (0.100, 0.250)
 REST_SECONDS = 1.0  # at most, and so below the lease: a process that was stopped meanwhile measures hours
@@ -35,7 +36,8 @@ class Doorbell:
         self._quiet_seconds = 0.0
         self._poll_ended_at = 0.0
         self._rest_seconds = 0.0
-        self._poll_rows = 0
+        self._poll_began_at = 0.0
+        self._rate = 0.0  # rows a second
         self._rung: deque[float] = deque(maxlen=BUSY_READS)
 
     def connected(self, now: float) -> None:
@@ -52,7 +54,7 @@ class Doorbell:
         if self._refused or self.wants_sleep(now):
             pause = random.uniform(*SLOW_POLL_SECONDS)
         else:
-            pause = next((pause for rows, pause in BUSY_POLLS if self._poll_rows >= rows), POLL_SECONDS)
+            pause = max(POLL_SECONDS, LONGEST_POLL_SECONDS * min(self._rate / LONGEST_FROM_RATE, 1))
         return max(pause, self._rest_seconds)
 
     def earliest(self) -> float:
@@ -62,7 +64,9 @@ class Doorbell:
     def polled(self, rows: int, *, rung: bool, began: float, ended: float) -> None:
         """A poll has ended."""
         self._rest_seconds = min(2 * (ended - began), REST_SECONDS)
-        self._poll_ended_at, self._poll_rows = ended, rows
+        faded = math.exp((self._poll_began_at - began) / RATE_SECONDS)
+        self._rate = self._rate * faded + rows / RATE_SECONDS
+        self._poll_began_at, self._poll_ended_at = began, ended
         if rows:
             self._saw_rows(ended)
             if rung:

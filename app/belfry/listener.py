@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -18,8 +19,8 @@ log = logging.getLogger(__name__)
 class Listener:
     """Holds a connection of the pool for life, LISTENs on it, and calls `wake` with the payload of each NOTIFY.
 
-    The connection runs nothing else: `notifies()` holds its lock. Between two of its waits a `SELECT 1` proves that
-    it is alive; `alive_at` says when it last did.
+    The connection runs nothing else but a `SELECT 1` now and then, which proves that it is alive; `alive_at` says when
+    it last did. In between we wait for its socket ourselves: psycopg's `notifies()` looks ten times a second.
     """
 
     def __init__(self, pool: AsyncConnectionPool[Any], wake: Callable[[str], None], *, ping_seconds: float) -> None:
@@ -50,16 +51,34 @@ class Listener:
             await asyncio.sleep(self._backoff.next_seconds())
 
     async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        connection.add_notify_handler(lambda notify: self._wake(notify.payload))  # those that come with an answer
         await connection.execute("LISTEN belfry")
         self.connects += 1
         self._backoff.reset()
         self._wake("")
         while True:
             self.alive_at = asyncio.get_running_loop().time()
-            await self._wait(connection)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._ping_seconds):
+                    await self._wait(connection)
+            async with asyncio.timeout(2 * self._ping_seconds):
+                await connection.execute("SELECT 1")
 
     async def _wait(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        async for notify in connection.notifies(timeout=self._ping_seconds):
-            self._wake(notify.payload)
-        async with asyncio.timeout(2 * self._ping_seconds):
-            await connection.execute("SELECT 1")
+        """Wake for each NOTIFY until cancelled. Raises psycopg.OperationalError when the connection ends."""
+        while True:
+            await _readable(connection.fileno())
+            connection.pgconn.consume_input()
+            while notify := connection.pgconn.notifies():
+                self._wake(notify.extra.decode())
+
+
+async def _readable(descriptor: int) -> None:
+    """Until there is something to read."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)

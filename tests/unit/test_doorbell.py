@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from belfry.doorbell import BUSY_READS, BUSY_READS_PER_SECOND, QUIET_SECONDS, REST_SECONDS, Doorbell
+from belfry.doorbell import (
+    BUSY_READS,
+    BUSY_READS_PER_SECOND,
+    LONGEST_POLL_SECONDS,
+    QUIET_SECONDS,
+    REST_SECONDS,
+    Doorbell,
+)
 
 TICK = 1.0
 QUIET = QUIET_SECONDS[1] + 0.001
@@ -94,6 +101,40 @@ def test_under_load_it_polls_every_few_milliseconds():
     bell = awake()
     poll(bell, 100.0, rows=3, seconds=0.001)
     assert 0.005 <= bell.wait_seconds(100.001) <= 0.010
+
+
+def load(bell: Doorbell, now: float, rate: float, seconds: float) -> tuple[float, float]:
+    """Rows come evenly and each poll finds what came since the last; returns the time then, and the pause."""
+    came, until = 0.0, now + seconds
+    while now < until:
+        pause = bell.wait_seconds(now)
+        now, came = now + pause, came + rate * pause
+        poll(bell, now, rows=int(came))
+        came %= 1
+    return now, bell.wait_seconds(now)
+
+
+@pytest.mark.parametrize(("rate", "milliseconds"), [(200, 5), (1000, 25), (2000, 50), (5000, 80)])
+def test_the_faster_rows_come_the_longer_it_pauses(rate: float, milliseconds: float):
+    _, pause = load(awake(), 100.0, rate, seconds=2)
+    assert 1000 * pause == pytest.approx(milliseconds, rel=0.25)
+
+
+@pytest.mark.parametrize("before", [50, 20_000])
+def test_how_long_it_pauses_does_not_depend_on_how_it_came_there(before: float):
+    bell = awake()
+    now, _ = load(bell, 100.0, before, seconds=1)
+    _, pause = load(bell, now, 1500, seconds=2)
+    assert pause == pytest.approx(0.0375, rel=0.25)
+
+
+def test_one_full_poll_does_not_make_the_pause():
+    bell = awake()
+    now, _ = load(bell, 100.0, 200, seconds=1)
+    poll(bell, now, rows=200)
+    assert bell.wait_seconds(now) < LONGEST_POLL_SECONDS / 2
+    _, pause = load(bell, now, 200, seconds=0.5)
+    assert pause <= 0.010
 
 
 def test_rows_that_come_too_fast_for_sleeping_overrun_it():
