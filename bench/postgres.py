@@ -245,12 +245,12 @@ class Given(Cluster):
 
 
 @contextlib.contextmanager
-def cluster(settings: Mapping[str, str] | None = None) -> Generator[Cluster]:
-    """A server for the length of a run, gone afterwards."""
+def cluster(settings: Mapping[str, str] | None = None, parent: Path | None = None) -> Generator[Cluster]:
+    """A server for the length of a run, gone afterwards; its directory is made in `parent`, or where the system says."""
     if base := os.environ.get("BELFRY_BENCH_DATABASE_URL"):
         yield Given(base)
         return
-    directory = Path(tempfile.mkdtemp(prefix="belfry-bench-"))
+    directory = Path(tempfile.mkdtemp(prefix="belfry-bench-", dir=parent))
     directory.chmod(0o755)
     server = Cluster(directory, settings)
     try:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,7 @@ def fetch(npm: str, pinned: Path, cache: Path) -> None:
         pytest.skip(f"npm cannot fetch React: {done.stderr.strip()[-200:]}")
 
 
+@cache
 def bundled(packages: Path, script: Path, platform: str = "browser", mode: str = "development") -> str:
     """A script with all that it imports, as one module."""
     command = [

@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 import pytest_asyncio
+from psycopg.conninfo import conninfo_to_dict
 
 from belfry import rows
 from belfry.tracker import LATE_PAGES
+from bench.postgres import Cluster
 from streams import Connection
+from tests.conftest import fresh
 
 ROWS = 60_000
 PAGE = 100
 SLACK = 10  # EXPLAIN rounds the rows of a loop
 
 
-@pytest_asyncio.fixture
-async def large(connect: Any) -> Connection:
+@pytest.fixture(scope="module")
+def template(postgres: Cluster, template: str) -> Generator[str]:
     """A database with many rows of many recipients and topics, and its statistics."""
-    connection = await connect()
-    await connection.execute(
+    with fresh(postgres, template) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            fill(connection)
+        yield conninfo_to_dict(url)["dbname"]
+
+
+def fill(connection: psycopg.Connection[Any]) -> None:
+    connection.execute(
         "INSERT INTO belfry.notification (recipient, topic, kind)"
         " SELECT CASE WHEN n %% 2 = 0 THEN 'u' || n %% 500 END, CASE WHEN n %% 2 = 1 THEN 't' || n %% 20 END, 'test'"
         " FROM generate_series(1, %s) AS n",
         (ROWS,),
     )
-    await connection.execute(
+    connection.execute(
         "INSERT INTO belfry.change (recipient, topic, verb)"
         " SELECT 'u' || n % 500, 't' || n % 20, CASE WHEN n % 2 = 0 THEN 'subscribed' ELSE 'unsubscribed' END"
         " FROM generate_series(1, 20000) AS n"
     )
-    await connection.execute("ANALYZE belfry.notification, belfry.change")
+    connection.execute("ANALYZE belfry.notification, belfry.change")
+
+
+@pytest_asyncio.fixture
+async def large(connect: Any) -> Connection:
+    """A connection to a clone of it whose plans are generic."""
+    connection = await connect()
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     await connection.execute("SET jit = off")
     return connection

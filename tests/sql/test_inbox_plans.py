@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import psycopg
 import pytest
 import pytest_asyncio
+from psycopg.conninfo import conninfo_to_dict
+
+from bench.postgres import Cluster
+from tests.conftest import fresh
 
 TABLES = ("notification", "receipt", "change", "subscription")
 STATES = ("all", "unread", "read", "unseen", "seen", "archived", "snoozed")
@@ -52,33 +56,45 @@ def assert_on_indexes(nodes: list[dict[str, Any]]) -> None:
     assert "Seq Scan" not in {way for way, _ in ways}, ways
 
 
+@pytest.fixture(scope="module")
+def template(postgres: Cluster, template: str) -> Generator[str]:
+    """Many notifications of many, of which u1 has 3,100: 3,000 from 10 topics, 100 direct; most are read."""
+    with fresh(postgres, template) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            fill(connection)
+        yield conninfo_to_dict(url)["dbname"]
+
+
+def fill(connection: psycopg.Connection[Any]) -> None:
+    connection.execute(
+        "WITH c AS (INSERT INTO belfry.change (recipient, topic, verb) SELECT 'u' || n, 't' || (n + k) % 100,"
+        " 'subscribed' FROM generate_series(0, 199) AS n, generate_series(0, 9) AS k RETURNING *)"
+        " INSERT INTO belfry.subscription (recipient, topic, since) SELECT recipient, topic, id FROM c"
+    )
+    connection.execute(
+        "INSERT INTO belfry.notification (recipient, topic, kind)"
+        " SELECT CASE WHEN n % 5 < 2 THEN 'u' || n % 200 END, CASE WHEN n % 5 >= 2 THEN 't' || n / 5 % 100 END, 'test'"
+        " FROM generate_series(1, 50000) AS n"
+    )
+    connection.execute("SELECT belfry.contact(array_agg('u' || n)) FROM generate_series(0, 199) AS n")
+    connection.execute("SELECT belfry.mark_all_read('u' || n, 45000) FROM generate_series(0, 199) AS n")
+    # Many receipts of others about the same notifications, and more of u1 than is usual.
+    connection.execute(
+        "INSERT INTO belfry.receipt (recipient, notification_id, seen_at)"
+        " SELECT CASE WHEN n <= 300 THEN 'u1' ELSE 'x' || n END, 51000 + n % 300, now()"
+        " FROM generate_series(1, 60000) AS n"
+    )
+    connection.execute("VACUUM ANALYZE belfry.notification, belfry.receipt, belfry.subscription, belfry.inbox")
+
+
 @pytest_asyncio.fixture
 async def large(connect: Any) -> Watched:
-    """Many notifications of many, of which u1 has 3,100: 3,000 from 10 topics, 100 direct; most are read."""
+    """A connection to a clone of it that tells its plans."""
     connection = await connect()
     try:
         await connection.execute("LOAD 'auto_explain'")
     except psycopg.Error:
         pytest.skip("this server has no auto_explain")
-    await connection.execute(
-        "WITH c AS (INSERT INTO belfry.change (recipient, topic, verb) SELECT 'u' || n, 't' || (n + k) % 100,"
-        " 'subscribed' FROM generate_series(0, 199) AS n, generate_series(0, 9) AS k RETURNING *)"
-        " INSERT INTO belfry.subscription (recipient, topic, since) SELECT recipient, topic, id FROM c"
-    )
-    await connection.execute(
-        "INSERT INTO belfry.notification (recipient, topic, kind)"
-        " SELECT CASE WHEN n % 5 < 2 THEN 'u' || n % 200 END, CASE WHEN n % 5 >= 2 THEN 't' || n / 5 % 100 END, 'test'"
-        " FROM generate_series(1, 50000) AS n"
-    )
-    await connection.execute("SELECT belfry.contact(array_agg('u' || n)) FROM generate_series(0, 199) AS n")
-    await connection.execute("SELECT belfry.mark_all_read('u' || n, 45000) FROM generate_series(0, 199) AS n")
-    # Many receipts of others about the same notifications, and more of u1 than is usual.
-    await connection.execute(
-        "INSERT INTO belfry.receipt (recipient, notification_id, seen_at)"
-        " SELECT CASE WHEN n <= 300 THEN 'u1' ELSE 'x' || n END, 51000 + n % 300, now()"
-        " FROM generate_series(1, 60000) AS n"
-    )
-    await connection.execute("VACUUM ANALYZE belfry.notification, belfry.receipt, belfry.subscription, belfry.inbox")
     await connection.execute(
         "SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on;"
         " SET auto_explain.log_analyze = on; SET auto_explain.log_format = json; SET client_min_messages = log"
