@@ -246,7 +246,7 @@ class Given(Cluster):
 
 @contextlib.contextmanager
 def cluster(settings: Mapping[str, str] | None = None, parent: Path | None = None) -> Generator[Cluster]:
-    """A server for the length of a run, gone afterwards; its directory is made in `parent`, or where the system says."""
+    """A server for the length of a run, gone afterwards; its directory is made in `parent`, else in `TMPDIR`."""
     if base := os.environ.get("BELFRY_BENCH_DATABASE_URL"):
         yield Given(base)
         return

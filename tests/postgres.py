@@ -50,8 +50,8 @@ def own() -> Generator[Cluster]:
 def memory() -> Path | None:
     """Where files live in memory and there is room; else None.
 
-    Each test makes the thousand files of a database and deletes them. Where many were deleted within the last minute, ext4
-    takes half a second for that: it looks for an inode that was not (`recently_deleted` in its ialloc.c).
+    Each test makes the thousand files of a database and deletes them. Where many were deleted within the last minute,
+    ext4 takes half a second for that: it looks for an inode that was not (`recently_deleted` in its ialloc.c).
     """
     roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
     return MEMORY if roomy else None

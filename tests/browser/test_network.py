@@ -99,7 +99,7 @@ def test_a_stream_that_is_open_at_this_end_alone_is_noticed(browser: Browser, pa
 
 
 def test_tickets_and_tokens_that_expire_lose_nothing(browser: Browser, pages: Pages, server: Server) -> None:
-    """Each ticket is good for two seconds, and each token for one ticket; the page brings a new one when it is asked."""
+    """Each ticket is good for two seconds, each token for one ticket; the page brings a new one when it is asked."""
     server.start(ticket_seconds="2")
     context = browser.new_context()
     context.expose_function("mint", lambda: server.token(seconds=3))  # whole seconds of it are left

@@ -11,6 +11,7 @@ import pytest
 from belfry import sse
 from belfry.hub import Hub, Phase, Stream
 from belfry.model import Row, Stay
+from streams import eventually
 
 NOW = "2026-11-23 06:00:00+00"
 Dispatched = tuple[Row, bytes]
@@ -255,8 +256,7 @@ async def test_a_stream_whose_socket_is_full_queues_and_catches_up_in_order(hub:
     slow.drain()
     await asyncio.sleep(0)
     await hub.dispatch([note(8, to="u1")])
-    await asyncio.sleep(0.01)
-    assert stream.phase is Phase.LIVE
+    await eventually(lambda: stream.phase is Phase.LIVE)
     await hub.dispatch([note(9, to="u1")])
     assert slow.ids == list(range(1, 10))
 
@@ -271,9 +271,8 @@ async def test_past_the_bound_a_slow_stream_is_cut_with_goodbye_lagging_and_then
     assert stream not in hub.streams
     assert hub.ended == {"lagging": 1}
     slow.drain()
-    await asyncio.sleep(0.01)
+    await eventually(lambda: slow.closed)
     assert slow.goodbye == "lagging"
-    assert slow.closed
     assert 3 not in slow.ids
 
 
@@ -282,9 +281,7 @@ async def test_a_goodbye_that_cannot_be_written_is_given_up_after_its_time(hub: 
     slow.fill()
     hub.end(stream, "drain", grace_seconds=0.02)
     assert not slow.aborted
-    async with asyncio.timeout(15):
-        while not slow.aborted:  # noqa: ASYNC110 - the stream sets no event
-            await asyncio.sleep(0.005)
+    await eventually(lambda: slow.aborted)
     assert slow.writes == []
 
 
@@ -320,7 +317,7 @@ async def test_a_replaying_stream_past_its_bound_is_cut(hub: Hub):
     for number in range(10):
         await hub.dispatch([note(number, to="u1", size=30)])
     assert hub.ended == {"lagging": 1}
-    await asyncio.sleep(0.01)
+    await eventually(lambda: socket.closed)
     assert socket.goodbye == "lagging"
     stream.go_live(b"id: 4\nevent: ready\ndata: {}\n\n")
     assert socket.ids == []
