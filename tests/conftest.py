@@ -17,6 +17,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from belfry import migrations
 from bench.postgres import Cluster
@@ -86,6 +87,15 @@ def fresh(server: Cluster, template: str) -> Generator[str]:
         yield server.url(name)
     finally:
         admin(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+@contextlib.contextmanager
+def filled(server: Cluster, template: str, fill: Callable[[psycopg.Connection[Any]], None]) -> Generator[str]:
+    """The name of a clone that holds more, to be cloned in its turn."""
+    with fresh(server, template) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            fill(connection)
+        yield str(conninfo_to_dict(url)["dbname"])
 
 
 @pytest.fixture

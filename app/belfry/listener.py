@@ -70,7 +70,7 @@ class Listener:
             await _readable(connection.fileno())
             connection.pgconn.consume_input()
             while notify := connection.pgconn.notifies():
-                self._wake(notify.extra.decode())
+                self._wake(notify.extra.decode(errors="replace"))  # others may ring too, in their encoding
 
 
 async def _readable(descriptor: int) -> None:

@@ -19,10 +19,12 @@ NAME = "listener_under_test"
 
 
 @asynccontextmanager
-async def listening(database: str, *, ping_seconds: float = 0.2) -> AsyncGenerator[tuple[Listener, list[str]]]:
+async def listening(
+    database: str, *, ping_seconds: float = 0.2, **options: Any
+) -> AsyncGenerator[tuple[Listener, list[str]]]:
     """A listener that has begun, and the payloads that it has woken with since."""
     woken: list[str] = []
-    kwargs = {"autocommit": True, "application_name": NAME}
+    kwargs = {"autocommit": True, "application_name": NAME, **options}
     async with AsyncConnectionPool[Any](database, kwargs=kwargs, min_size=1, max_size=1, open=False) as pool:
         one = Listener(pool, woken.append, ping_seconds=ping_seconds)
         task = asyncio.create_task(one.run())
@@ -63,6 +65,14 @@ async def test_what_comes_with_the_answer_of_a_ping_wakes_too(
     async with listening(database) as (_, woken):
         await notify(sender, "a", "b")
         await eventually(lambda: woken == ["a", "b"])
+
+
+async def test_a_payload_in_another_encoding_wakes_as_well(database: str, connect: Any):
+    sender = await connect()
+    async with listening(database, client_encoding="latin1") as (one, woken):
+        await notify(sender, "ü", "a")
+        await eventually(lambda: woken == ["\ufffd", "a"])
+        assert one.connects == 1
 
 
 async def test_between_two_pings_it_sleeps(database: str, monkeypatch: pytest.MonkeyPatch):

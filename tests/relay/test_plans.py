@@ -9,13 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 import pytest_asyncio
-from psycopg.conninfo import conninfo_to_dict
 
 from belfry import rows
 from belfry.tracker import LATE_PAGES
 from bench.postgres import Cluster
 from streams import Connection
-from tests.conftest import fresh
+from tests.conftest import filled
 
 ROWS = 60_000
 PAGE = 100
@@ -25,10 +24,8 @@ SLACK = 10  # EXPLAIN rounds the rows of a loop
 @pytest.fixture(scope="module")
 def template(postgres: Cluster, template: str) -> Generator[str]:
     """A database with many rows of many recipients and topics, and its statistics."""
-    with fresh(postgres, template) as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            fill(connection)
-        yield conninfo_to_dict(url)["dbname"]
+    with filled(postgres, template, fill) as name:
+        yield name
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 import pytest_asyncio
-from psycopg.conninfo import conninfo_to_dict
 
 from bench.postgres import Cluster
-from tests.conftest import fresh
+from tests.conftest import filled
 
 TABLES = ("notification", "receipt", "change", "subscription")
 STATES = ("all", "unread", "read", "unseen", "seen", "archived", "snoozed")
@@ -59,10 +58,8 @@ def assert_on_indexes(nodes: list[dict[str, Any]]) -> None:
 @pytest.fixture(scope="module")
 def template(postgres: Cluster, template: str) -> Generator[str]:
     """Many notifications of many, of which u1 has 3,100: 3,000 from 10 topics, 100 direct; most are read."""
-    with fresh(postgres, template) as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            fill(connection)
-        yield conninfo_to_dict(url)["dbname"]
+    with filled(postgres, template, fill) as name:
+        yield name
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:
