@@ -1,7 +1,7 @@
 # Belfry. `make` alone lists what there is.
 
 PYTHON ?= python3
-PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL ?= -n 3 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

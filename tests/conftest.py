@@ -89,13 +89,17 @@ def fresh(server: Cluster, template: str) -> Generator[str]:
         admin(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
-@contextlib.contextmanager
-def filled(server: Cluster, template: str, fill: Callable[[psycopg.Connection[Any]], None]) -> Generator[str]:
-    """The name of a clone that holds more, to be cloned in its turn."""
-    with fresh(server, template) as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            fill(connection)
-        yield str(conninfo_to_dict(url)["dbname"])
+def filled(fill: Callable[[psycopg.Connection[Any]], None]) -> Any:
+    """A fixture that replaces `template` in a module: the template with what `fill` adds, once for all its tests."""
+
+    @pytest.fixture(scope="module", name="template")
+    def fuller(postgres: Cluster, template: str) -> Generator[str]:
+        with fresh(postgres, template) as url:
+            with psycopg.connect(url, autocommit=True) as connection:
+                fill(connection)
+            yield str(conninfo_to_dict(url)["dbname"])
+
+    return fuller
 
 
 @pytest.fixture

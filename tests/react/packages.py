@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,7 +56,7 @@ def fetch(npm: str, pinned: Path, cache: Path) -> None:
         pytest.skip(f"npm cannot fetch React: {done.stderr.strip()[-200:]}")
 
 
-@cache
+@functools.cache
 def bundled(packages: Path, script: Path, platform: str = "browser", mode: str = "development") -> str:
     """A script with all that it imports, as one module."""
     command = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -12,7 +12,6 @@ import pytest_asyncio
 
 from belfry import rows
 from belfry.tracker import LATE_PAGES
-from bench.postgres import Cluster
 from streams import Connection
 from tests.conftest import filled
 
@@ -21,14 +20,8 @@ PAGE = 100
 SLACK = 10  # EXPLAIN rounds the rows of a loop
 
 
-@pytest.fixture(scope="module")
-def template(postgres: Cluster, template: str) -> Generator[str]:
-    """A database with many rows of many recipients and topics, and its statistics."""
-    with filled(postgres, template, fill) as name:
-        yield name
-
-
 def fill(connection: psycopg.Connection[Any]) -> None:
+    """A database with many rows of many recipients and topics, and its statistics."""
     connection.execute(
         "INSERT INTO belfry.notification (recipient, topic, kind)"
         " SELECT CASE WHEN n %% 2 = 0 THEN 'u' || n %% 500 END, CASE WHEN n %% 2 = 1 THEN 't' || n %% 20 END, 'test'"
@@ -41,6 +34,9 @@ def fill(connection: psycopg.Connection[Any]) -> None:
         " FROM generate_series(1, 20000) AS n"
     )
     connection.execute("ANALYZE belfry.notification, belfry.change")
+
+
+template = filled(fill)
 
 
 @pytest_asyncio.fixture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 import pytest_asyncio
 
-from bench.postgres import Cluster
 from tests.conftest import filled
 
 TABLES = ("notification", "receipt", "change", "subscription")
@@ -55,14 +54,8 @@ def assert_on_indexes(nodes: list[dict[str, Any]]) -> None:
     assert "Seq Scan" not in {way for way, _ in ways}, ways
 
 
-@pytest.fixture(scope="module")
-def template(postgres: Cluster, template: str) -> Generator[str]:
-    """Many notifications of many, of which u1 has 3,100: 3,000 from 10 topics, 100 direct; most are read."""
-    with filled(postgres, template, fill) as name:
-        yield name
-
-
 def fill(connection: psycopg.Connection[Any]) -> None:
+    """Many notifications of many, of which u1 has 3,100: 3,000 from 10 topics, 100 direct; most are read."""
     connection.execute(
         "WITH c AS (INSERT INTO belfry.change (recipient, topic, verb) SELECT 'u' || n, 't' || (n + k) % 100,"
         " 'subscribed' FROM generate_series(0, 199) AS n, generate_series(0, 9) AS k RETURNING *)"
@@ -82,6 +75,9 @@ def fill(connection: psycopg.Connection[Any]) -> None:
         " FROM generate_series(1, 60000) AS n"
     )
     connection.execute("VACUUM ANALYZE belfry.notification, belfry.receipt, belfry.subscription, belfry.inbox")
+
+
+template = filled(fill)
 
 
 @pytest_asyncio.fixture

@@ -291,9 +291,7 @@ async def test_what_was_under_way_is_written_before_the_goodbye(hub: Hub):
     await hub.dispatch([note(1, to="u1")])
     hub.end(stream, "drain")
     slow.drain()
-    async with asyncio.timeout(15):
-        while not slow.closed:  # noqa: ASYNC110 - the stream sets no event
-            await asyncio.sleep(0)
+    await eventually(lambda: slow.closed)
     assert slow.goodbye == "drain"
 
 
