@@ -244,6 +244,67 @@ def test_no_other_algorithm_is_accepted_even_with_the_right_key(tmp_path: Path, 
     assert "algorithm" in refusal(signed(claims(), key, algorithm), config)
 
 
+# --- what is known again -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens whose signatures were checked, one by one."""
+    checked: list[str] = []
+    decode = jwt.decode
+
+    def counted(token: str, *args: Any, **options: Any) -> Any:
+        checked.append(token)
+        return decode(token, *args, **options)
+
+    monkeypatch.setattr(jwt, "decode", counted)
+    return checked
+
+
+def test_a_token_that_comes_again_is_not_checked_again(checks: list[str]) -> None:
+    verifier = Verifier(CONFIG)
+    token = auth.mint(CONFIG, "u1", 60, topics=["team:7"])
+    assert verifier.recipient(token) == verifier.recipient(token)
+    assert checks == [token]
+
+
+def test_a_token_that_comes_again_is_over_when_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = Verifier(CONFIG)
+    token = auth.mint(CONFIG, "u1", 60)
+    end = verifier.recipient(token).expires_at
+    monkeypatch.setattr(time, "time", lambda: end)
+    with pytest.raises(errors.Unauthorized, match="expired"):
+        verifier.recipient(token)
+
+
+def test_who_was_let_in_by_a_ticket_is_not_let_in_by_it_elsewhere() -> None:
+    verifier = Verifier(CONFIG)
+    ticket, token = auth.mint(CONFIG, "u1", 60, ticket=True), auth.mint(CONFIG, "u1", 60)
+    verifier.recipient(ticket, ticket=True)
+    verifier.recipient(token)
+    with pytest.raises(errors.Unauthorized, match="This is a ticket"):
+        verifier.recipient(ticket)
+    with pytest.raises(errors.Unauthorized, match="no ticket"):
+        verifier.recipient(token, ticket=True)
+
+
+def test_a_token_that_was_refused_is_checked_and_refused_again(checks: list[str]) -> None:
+    verifier = Verifier(CONFIG)
+    for _ in range(2):
+        with pytest.raises(errors.Unauthorized, match="does not know"):
+            verifier.recipient(auth.mint(Config(secret=OTHER), "u1", 60))
+    assert len(checks) == 2
+
+
+def test_of_very_many_tokens_the_oldest_is_checked_again(monkeypatch: pytest.MonkeyPatch, checks: list[str]) -> None:
+    monkeypatch.setattr(auth, "REMEMBERED_TOKENS", 2)
+    verifier = Verifier(CONFIG)
+    first, second, third = (auth.mint(CONFIG, name, 60) for name in ("u1", "u2", "u3"))
+    for token in (first, second, third, third, second, first):
+        verifier.recipient(token)
+    assert checks == [first, second, third, first]
+
+
 # --- tickets -------------------------------------------------------------------------------------------------
 
 
