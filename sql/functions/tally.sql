@@ -69,10 +69,30 @@ BEGIN
                     AND (c.archived_at = 'infinity' OR c.notification_id > box.archived_through)
                     AND (c.snoozed_until IS NULL OR c.snoozed_until <= now()))
             END
-        UNION ALL
-        SELECT coalesce(c.seen_at < 'infinity', n.id <= box.seen_through)
+    ) AS counted;
+    -- What stands out at or below the ground: in statements of their own, because nearly nobody has such.
+    IF alone THEN
+        SELECT unread + count(*),
+            unseen + count(*) FILTER (WHERE NOT coalesce(c.seen_at < 'infinity', c.notification_id <= box.seen_through))
+        INTO unread, unseen
+        FROM belfry.receipt AS c
+        WHERE c.recipient = tally.recipient AND c.notification_id <= ground AND c.notification_id > pruned
+            AND (c.read_at = 'infinity' OR c.archived_at = 'infinity')
+            AND coalesce(c.read_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
+            AND (c.read_at = 'infinity' OR c.notification_id > box.read_through)
+            AND (c.archived_at = 'infinity' OR c.notification_id > box.archived_through)
+            AND (c.snoozed_until IS NULL OR c.snoozed_until <= now())
+            AND (tally.head IS NULL OR c.notification_id <= tally.head)
+            AND (tally.gaps IS NULL OR NOT c.notification_id <@ tally.gaps)
+            AND c.notification_id NOT IN (
+                SELECT gone.id FROM belfry.fleeting(tally.recipient, box.since, ground) AS gone
+                WHERE NOT belfry.alive(gone.ended_at, gone.expires_at));
+    ELSIF found > 0 AND ground_read = ground THEN
+        SELECT unread + count(*),
+            unseen + count(*) FILTER (WHERE NOT coalesce(c.seen_at < 'infinity', n.id <= box.seen_through))
+        INTO unread, unseen
         FROM belfry.receipt AS c JOIN belfry.notification AS n ON n.id = c.notification_id
-        WHERE NOT alone AND ground_read = ground AND c.recipient = tally.recipient AND c.notification_id <= ground
+        WHERE c.recipient = tally.recipient AND c.notification_id <= ground
             AND (c.read_at = 'infinity' OR c.archived_at = 'infinity')
             AND coalesce(c.read_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
             AND (c.read_at = 'infinity' OR c.notification_id > box.read_through)
@@ -85,22 +105,8 @@ BEGIN
             AND (tally.gaps IS NULL OR NOT n.id <@ tally.gaps)
             AND (n.recipient = tally.recipient OR EXISTS (
                 SELECT FROM belfry.stays(tally.recipient, box.since, tally.topics) AS stay
-                WHERE stay.topic = n.topic AND stay.since < n.id AND (stay.until IS NULL OR n.id < stay.until)))
-        UNION ALL
-        SELECT coalesce(c.seen_at < 'infinity', c.notification_id <= box.seen_through)
-        FROM belfry.receipt AS c
-        WHERE alone AND c.recipient = tally.recipient AND c.notification_id <= ground AND c.notification_id > pruned
-            AND (c.read_at = 'infinity' OR c.archived_at = 'infinity')
-            AND coalesce(c.read_at, 'infinity') = 'infinity' AND coalesce(c.archived_at, 'infinity') = 'infinity'
-            AND (c.read_at = 'infinity' OR c.notification_id > box.read_through)
-            AND (c.archived_at = 'infinity' OR c.notification_id > box.archived_through)
-            AND (c.snoozed_until IS NULL OR c.snoozed_until <= now())
-            AND (tally.head IS NULL OR c.notification_id <= tally.head)
-            AND (tally.gaps IS NULL OR NOT c.notification_id <@ tally.gaps)
-            AND c.notification_id NOT IN (
-                SELECT gone.id FROM belfry.fleeting(tally.recipient, box.since, ground) AS gone
-                WHERE NOT belfry.alive(gone.ended_at, gone.expires_at))
-    ) AS counted;
+                WHERE stay.topic = n.topic AND stay.since < n.id AND (stay.until IS NULL OR n.id < stay.until)));
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION belfry.tally(text, text, text[], bigint, int8multirange) IS

@@ -135,6 +135,26 @@ async def test_badges_count_up_to_the_head_and_outside_of_the_gaps(connect: Any,
     assert await badges(connection, scope, 8, [2], [3]) == [(1, 1, 0)]
 
 
+@pytest.mark.parametrize("again", [90, 700, 2100])
+async def test_however_many_stand_out_below_the_watermark_each_counts_once(connect: Any, ask: Any, again: int) -> None:
+    connection = await connect()
+    await ask.call(connection, "subscribe", recipient="u1", topic="t")
+    await connection.execute(
+        "INSERT INTO belfry.notification (recipient, kind, tenant)"
+        " SELECT 'u1', 'k', (ARRAY['acme', ''])[1 + n % 2] FROM generate_series(1, 2400) AS n"
+    )
+    await ask.call(connection, "publish", topic="t", kind="k", tenant="acme")
+    await connection.execute("SELECT belfry.settle()")
+    await ask.call(connection, "mark_all_read", recipient="u1")
+    await connection.execute(
+        "SELECT belfry.mark_unread('u1', array_agg(id)) FROM (SELECT id FROM belfry.notification ORDER BY id LIMIT %s) n",
+        (again,),
+    )
+    await ask.call(connection, "send", recipient="u1", kind="k", tenant="acme")
+    scopes = '[{"recipient": "u1"}, {"recipient": "u1", "tenant": "acme"}, {"recipient": "u1", "topics": ["t"]}]'
+    assert await badges(connection, scopes) == [(1, again + 1, 1), (2, again // 2 + 1, 1), (3, again + 1, 1)]
+
+
 # --- first contact -----------------------------------------------------------------------------------------
 
 
