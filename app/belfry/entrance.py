@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from belfry import attach
+from belfry.crowd import Crowd
 from belfry.cursor import Cursor, Range
 from belfry.hub import Hub
 from belfry.model import EVERYONE
@@ -70,6 +71,7 @@ class Entrance:
         self.probe_everything = False
         state = snapshot.state
         assert state is not None
+        crowd = Crowd(recent, seen)
         if snapshot.news.badges is None and len(arrivals) > FEWEST_CLIENTS:
             return  # fewer at once can be counted for
         for stream, requested in arrivals.items():
@@ -84,16 +86,14 @@ class Entrance:
                 self.probe_everything = True
                 self._wake()
             else:
-                self._begin_replay(stream, requested, seen, snapshot, recent)
+                self._begin_replay(stream, requested, snapshot, crowd)
 
-    def _begin_replay(
-        self, stream: Stream, requested: str | None, seen: Cursor, snapshot: Snapshot, recent: Recent
-    ) -> None:
+    def _begin_replay(self, stream: Stream, requested: str | None, snapshot: Snapshot, crowd: Crowd) -> None:
         """Let one stream in; whatever happens there is no other stream's concern."""
         member, badge = snapshot.members[stream.recipient], (snapshot.news.badges or {}).get(stream.scope)
         assert snapshot.state is not None
         try:
-            self._replay.begin(stream, requested, member, seen, snapshot.state, recent, badge)
+            self._replay.begin(stream, requested, member, snapshot.state, crowd, badge)
         except Exception:
             log.exception("a stream could not be let in and is sent away", extra={"action": "attach_failed"})
             self._hub.end(stream, "rotate")

@@ -55,21 +55,18 @@ class Recent:
                 self._follow(row, row.about)
         self._evict()
 
-    def rows(self, client: Cursor, seen: Cursor) -> list[Row] | None:
-        """The rows that the relay has seen and the client has not, in id order.
+    def tells(self, client: Cursor) -> bool:
+        """Whether all is here that came since and the client has not seen; else only the table knows."""
+        return not replayable(client, self._base)
 
-        None when some of them may have left the buffer, or came before it: then only the table knows.
-        """
-        if replayable(client, self._base):
-            return None
-        out: list[Row] = []
-        for lo, hi in replayable(client, seen):
-            out += self._between((lo, hi))
-        return out
+    def between(self, span: Range) -> list[Row]:
+        """The rows from one id to another, both included, in id order."""
+        first = bisect_left(self._ids, span[0])
+        return [self._rows[each] for each in self._ids[first : bisect_left(self._ids, span[1] + 1, lo=first)]]
 
     def omitted(self, wanted: Callable[[Row], bool], lowest: int) -> list[int]:
         """The ids of those of the wanted, from the lowest on, whose contents are not here, ascending."""
-        rows = self._between((lowest, MAX_POSITION))
+        rows = self.between((lowest, MAX_POSITION))
         return [row.id for row in rows if row.omitted and wanted(row)]
 
     def fill(self, rows: Iterable[Row]) -> None:
@@ -83,7 +80,7 @@ class Recent:
         """Drop gaps of the base that are neither open nor filled by a row of the buffer: they are dead."""
         base = self._base
         if len(base.gaps) > MAX_BASE_GAPS:
-            alive = tuple(gap for gap in base.gaps if self._between(gap) or overlaps(open_gaps, gap))
+            alive = tuple(gap for gap in base.gaps if self.between(gap) or overlaps(open_gaps, gap))
             self._base = Cursor(base.head, alive, base.epoch)
 
     def _append(self, ids: list[int], size: int, after: Cursor) -> None:
@@ -118,7 +115,3 @@ class Recent:
         if gone:
             end = bisect_left(self._ids, max(gone) + 1)
             self._ids[:end] = [each for each in self._ids[:end] if each not in gone]
-
-    def _between(self, span: Range) -> list[Row]:
-        first = bisect_left(self._ids, span[0])
-        return [self._rows[each] for each in self._ids[first : bisect_left(self._ids, span[1] + 1, lo=first)]]

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import psycopg
@@ -16,10 +16,10 @@ from psycopg_pool import AsyncConnectionPool
 from belfry import attach, choices, queries, rows, sse
 from belfry.batch import Badge
 from belfry.config import Config
-from belfry.cursor import Cursor, Range, after_replayed, merge_nearest, union
+from belfry.crowd import Crowd, framed
+from belfry.cursor import Cursor, Range, merge_nearest, union
 from belfry.hub import Hub
 from belfry.model import Member, Row, State, Stay
-from belfry.recent import Recent
 from belfry.stream import Phase, Stream
 
 log = logging.getLogger(__name__)
@@ -44,12 +44,12 @@ class Replay:
         stream: Stream,
         requested: str | None,
         member: Member,
-        seen: Cursor,
         state: State,
-        recent: Recent,
+        crowd: Crowd,
         badge: Badge | None,
     ) -> None:
-        """Register a stream and begin its replay; no await, so that `seen` is what its live frames go on from."""
+        """Register a stream and begin its replay; no await, so that what is seen is what its live frames go on from."""
+        seen = crowd.seen
         if stream.phase is Phase.ENDED:
             return
         self._make_room(stream)
@@ -62,15 +62,11 @@ class Replay:
             stream.go_live(opening + closing)
             return
         late = _learned_late(stream, start.client)
-        found = None if late or start.everything else recent.rows(start.client, seen)
-        if found is not None and not _expiring(found):
-            own = _own(stream, found)
-            # Weighed before the lines with their cursors are made, which cost most: a crowd that was long away waits.
-            light = sum(len(row.payload or b"") for row in own) <= AT_ONCE_BYTES
-            if light and not any(row.omitted for row in own):
-                self.counts["recent"] += 1
-                stream.go_live(b"".join([opening, *_frames(own, start.client, seen), closing]))
-                return
+        missed = None if late or start.everything else crowd.missed(stream, start.client)
+        if missed is not None and _at_once(missed):
+            self.counts["recent"] += 1
+            stream.go_live(b"".join([opening, *(crowd.frame(row, start.client) for row in missed), closing]))
+            return
         self.counts["table"] += 1
         stream.replay(self._write(stream, start, seen, opening, closing))
 
@@ -111,7 +107,8 @@ class Replay:
                 client, after = Cursor(page.pruned, (), seen.epoch), page.pruned
                 await stream.send(sse.body(self._reset(attach.Start(client, "pruned"), seen)))
                 continue
-            frames = _frames(_own(stream, (row for row in page.rows if seen.has(row.id))), client, seen)
+            own = [row for row in page.rows if row.payload is not None and seen.has(row.id) and stream.wants(row)]
+            frames = [framed(row, client, seen) for row in own]
             if frames and stream.phase is Phase.REPLAYING:
                 await stream.send(sse.body(b"".join(frames)))
             if len(page.rows) < self._config.page_rows:
@@ -227,17 +224,12 @@ def _learned_late(stream: Stream, client: Cursor) -> bool:
     )
 
 
-def _own(stream: Stream, found: Iterable[Row]) -> list[Row]:
-    """Those of the rows that belong to the stream and are still to be sent."""
-    return [row for row in found if row.payload is not None and stream.wants(row)]
+def _at_once(missed: Sequence[Row]) -> bool:
+    """Whether rows from memory are written at once: all of it is here, and nothing of it seems to have expired.
 
-
-def _frames(own: Iterable[Row], client: Cursor, seen: Cursor) -> list[bytes]:
-    """The frames of a stream's own rows, each after the client's cursor of that moment."""
-    return [sse.id_line(str(after_replayed(client, seen, row.id))) + (row.payload or b"") for row in own]
-
-
-def _expiring(found: Iterable[Row]) -> bool:
-    """Whether one of them seems to have expired: by this clock, so that only the database knows."""
+    That is by this clock, so that only the database knows. Where it is much, clients get it as fast as they read.
+    """
     now = time.time()
-    return any(row.payload is not None and row.expires_at is not None and row.expires_at <= now for row in found)
+    return sum(len(row.payload or b"") for row in missed) <= AT_ONCE_BYTES and not any(
+        row.omitted or (row.expires_at is not None and row.expires_at <= now) for row in missed
+    )

@@ -147,7 +147,8 @@ async def test_however_many_stand_out_below_the_watermark_each_counts_once(conne
     await connection.execute("SELECT belfry.settle()")
     await ask.call(connection, "mark_all_read", recipient="u1")
     await connection.execute(
-        "SELECT belfry.mark_unread('u1', array_agg(id)) FROM (SELECT id FROM belfry.notification ORDER BY id LIMIT %s) n",
+        "SELECT belfry.mark_unread('u1', array_agg(id)) FROM"
+        " (SELECT id FROM belfry.notification ORDER BY id LIMIT %s) AS first",
         (again,),
     )
     await ask.call(connection, "send", recipient="u1", kind="k", tenant="acme")

@@ -1,24 +1,100 @@
-"""How many clients come in with one poll: as many as the server counts for in a moment."""
+"""What a crowd that comes back is given from memory: for each exactly what it would be given alone."""
 
 from __future__ import annotations
 
-from belfry.reading import FEWEST_CLIENTS, FIRST_CLIENTS, LET_IN_SECONDS, MOST_CLIENTS, Pace
+import random
+
+import pytest
+
+from belfry import crowd as crowds
+from belfry.crowd import Crowd, framed
+from belfry.cursor import Cursor, union
+from belfry.model import EVERYONE, Row, Stay
+from belfry.recent import Recent
+from belfry.stream import Stream
+from belfry.tracker import Tracker
+
+RECIPIENTS, TOPICS = ("u1", "u2", "u3"), ("a", "b", EVERYONE)
 
 
-def test_as_many_come_in_as_are_counted_for_in_a_moment():
-    pace = Pace()
-    pace.took(FIRST_CLIENTS, 2 * LET_IN_SECONDS)
-    assert pace.clients == FIRST_CLIENTS // 2
-    pace.took(100, LET_IN_SECONDS / 3)
-    assert pace.clients == 300
+async def nowhere(message: object) -> None:
+    """Stands for the server's `send`."""
 
 
-def test_it_grows_by_steps_and_stays_within_bounds():
-    pace = Pace()
-    pace.took(FIRST_CLIENTS, 0.0)
-    assert pace.clients == 2 * FIRST_CLIENTS
-    for _ in range(10):
-        pace.took(100, 0.0)
-    assert pace.clients == MOST_CLIENTS
-    pace.took(100, 60.0)
-    assert pace.clients == FEWEST_CLIENTS
+class History:
+    """Rows that came by chance, out of order, and what the relay had seen from time to time."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.tracker = Tracker()
+        self.recent = Recent(Cursor(0), max_rows=60, max_bytes=10**9)
+        self.rows: list[Row] = []
+        self.cursors = [Cursor(0)]
+        for _ in range(80):
+            self._come()
+
+    def _come(self) -> None:
+        numbers = [self.tracker.head + self.dice.randint(1, 3)]
+        numbers += [number for lo, hi in self.tracker.gaps for number in range(lo, hi + 1)]
+        number = self.dice.choice(numbers)
+        assert self.tracker.see(number)
+        self.rows.append(self._row(number))
+        self.recent.add([self.rows[-1]], self.tracker.cursor())
+        self.cursors.append(self.tracker.cursor())
+
+    def _row(self, number: int) -> Row:
+        recipient = self.dice.choice((*RECIPIENTS, None))
+        topic = None if recipient else self.dice.choice(TOPICS)
+        payload = self.dice.choice((b"data: %d\n\n" % number, b"data: %d\n\n" % number, None))
+        tenant = self.dice.choice(("", "acme"))
+        return Row(number, recipient, topic, None, b"", payload=payload, tenant=tenant, kind="k")
+
+    def client(self) -> Cursor:
+        """A cursor that this relay has written, or another that had not seen one row more."""
+        known = self.dice.choice(self.cursors)
+        if known.head and self.dice.random() < 0.5:
+            known = Cursor(known.head, union(known.gaps, [(one := self.dice.randint(1, known.head), one)]))
+        return known
+
+    def stream(self) -> Stream:
+        """Of one of the recipients, in some of the topics for a while."""
+        stream = Stream(self.dice.choice(RECIPIENTS), nowhere, 10**6, tenant=self.dice.choice((None, "acme")))
+        stream.stays = {topic: [Stay(self.dice.randint(0, 80))] for topic in self.dice.sample(TOPICS, 2)}
+        return stream
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_each_is_given_what_it_would_be_given_alone(seed: int) -> None:
+    history = History(seed)
+    seen = history.tracker.cursor()
+    crowd, told = Crowd(history.recent, seen), 0
+    for _ in range(40):
+        stream, client = history.stream(), history.client()
+        missed = crowd.missed(stream, client)
+        assert (missed is None) == (not history.recent.tells(client))
+        if missed is None:
+            continue
+        told += 1
+        own = [row for row in history.rows if row.payload and stream.wants(row) and not client.has(row.id)]
+        assert missed == sorted(own)
+        assert [crowd.frame(row, client) for row in missed] == [framed(row, client, seen) for row in missed]
+    assert told
+
+
+def test_what_is_above_every_head_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+
+    def noted(row: Row, client: Cursor, seen: Cursor) -> bytes:
+        written.append(row.id)
+        return framed(row, client, seen)
+
+    monkeypatch.setattr(crowds, "framed", noted)
+    recent = Recent(Cursor(0), max_rows=10, max_bytes=10**6)
+    for number in (1, 2, 3):
+        recent.add([Row(number, None, EVERYONE, None, b"", payload=b"data: 1\n\n", kind="k")], Cursor(number))
+    crowd = Crowd(recent, Cursor(3))
+    for head in (0, 1, 0, 2):
+        stream = Stream("u1", nowhere, 10**6, stays={EVERYONE: [Stay(0)]})
+        for row in crowd.missed(stream, Cursor(head)) or ():
+            crowd.frame(row, Cursor(head))
+    assert written == [1, 2, 3]
