@@ -29,8 +29,9 @@ LEEWAY_SECONDS = 5.0
 """How far the clock of who signs may run ahead. There is none at the end: a token is over when it says so."""
 
 MAX_TOKEN_BYTES = 8192
-REMEMBERED_TOKENS = 20_000
-"""How many tokens a verifier knows again: whoever comes back, and all come back at once, brings the one they had."""
+REMEMBERED_TOKENS, REMEMBERED_BYTES = 20_000, 1024
+"""How many tokens a verifier knows again, and up to which length. Who comes back brings the one they had, and after a
+fault of the network all come back at once."""
 
 MAX_EXPIRY = 2**53  # past that a float is no second anymore
 MAX_NAME_CHARACTERS = 255
@@ -90,28 +91,25 @@ class Verifier:
     def __init__(self, config: Config) -> None:
         """Read the keys. Raises ConfigError for a file without a usable public key."""
         self._keys = list(_keys(config))
-        self._known: dict[tuple[bytes, bool], Credential] = {}  # by the token's hash, so that no secret is kept
+        self._known: dict[tuple[bytes, bool], Credential] = {}  # by hash, to keep no secret; last used last
 
     def recipient(self, token: str, *, ticket: bool = False) -> Credential:
         """The credential of a token from a header or the cookie, or of a ticket from the query. Raises Unauthorized.
 
-        Each is refused in the place of the other: a URL is written down in more places than a header. What was checked
-        once is not checked again: the keys are for good, and a token says the same each time. Only its end is asked.
+        Each is refused in the place of the other: a URL is written down in more places than a header. Whose signature
+        and claims were found good once is known again, for the keys do not change: then only its end is asked.
         """
         if not token or len(token) > MAX_TOKEN_BYTES:
             raise errors.Unauthorized("The token is malformed: get a new one.")
         mark = hashlib.sha256(token.encode(errors="surrogatepass")).digest(), ticket
-        credential = self._known.get(mark) or self._checked(token, ticket=ticket)
+        credential = self._known.pop(mark, None) or self._checked(token, ticket=ticket)
         if credential.expires_at <= time.time():
-            self._known.pop(mark, None)
             raise errors.Unauthorized("The token has expired: get a new one.")
-        self._remember(mark, credential)
+        if len(token) <= REMEMBERED_BYTES:
+            self._known[mark] = credential
+            if len(self._known) > REMEMBERED_TOKENS:
+                del self._known[next(iter(self._known))]
         return credential
-
-    def _remember(self, mark: tuple[bytes, bool], credential: Credential) -> None:
-        if mark not in self._known and len(self._known) >= REMEMBERED_TOKENS:
-            del self._known[next(iter(self._known))]
-        self._known[mark] = credential
 
     def _checked(self, token: str, *, ticket: bool) -> Credential:
         claims = self._claims(token)

@@ -7,7 +7,6 @@ from itertools import chain, takewhile
 from operator import attrgetter
 
 from belfry import sse
-from belfry.attach import lowest_unseen
 from belfry.cursor import MAX_POSITION, Cursor, after_replayed
 from belfry.model import Row
 from belfry.recent import Recent
@@ -15,7 +14,7 @@ from belfry.stream import Stream
 
 
 class Crowd:
-    """The recent rows by whom they are for, as far back as somebody asks; `seen` is what the relay has seen."""
+    """The recent rows by whom they are for, as far back as somebody's head; `seen` is what the relay has seen."""
 
     def __init__(self, recent: Recent, seen: Cursor) -> None:
         self.seen = seen
@@ -32,13 +31,11 @@ class Crowd:
         """
         if not self._recent.tells(client):
             return None
-        lowest = lowest_unseen(client)
-        self._go_back(lowest)
-        rows = (takewhile(lambda row: row.id >= lowest, each) for each in self._addressed(stream))
+        self._go_back(client.head + 1)
+        above = (takewhile(lambda row: row.id > client.head, rows) for rows in self._addressed(stream))
+        below = map(self._recent.between, client.gaps)  # not over all that came since the oldest gap
         missed = [
-            row
-            for row in chain.from_iterable(rows)
-            if row.payload is not None and (row.id > client.head or not client.has(row.id)) and stream.wants(row)
+            row for row in chain.from_iterable(chain(below, above)) if row.payload is not None and stream.wants(row)
         ]
         missed.sort(key=attrgetter("id"))
         return missed

@@ -48,7 +48,7 @@ class Replay:
         crowd: Crowd,
         badge: Badge | None,
     ) -> None:
-        """Register a stream and begin its replay; no await, so that what is seen is what its live frames go on from."""
+        """Register a stream and begin its replay; no await, so that its live frames go on from `crowd.seen`."""
         seen = crowd.seen
         if stream.phase is Phase.ENDED:
             return
@@ -225,9 +225,10 @@ def _learned_late(stream: Stream, client: Cursor) -> bool:
 
 
 def _at_once(missed: Sequence[Row]) -> bool:
-    """Whether rows from memory are written at once: all of it is here, and nothing of it seems to have expired.
+    """Whether rows from memory are written, all at once, or those of the table, as fast as the client reads.
 
-    That is by this clock, so that only the database knows. Where it is much, clients get it as fast as they read.
+    The table's where they are much, where some were left out here, and where one has expired by this clock: only the
+    database knows.
     """
     now = time.time()
     return sum(len(row.payload or b"") for row in missed) <= AT_ONCE_BYTES and not any(

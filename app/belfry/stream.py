@@ -89,8 +89,11 @@ class Stream:
         return self.tenant is None or row.tenant is None or row.tenant == self.tenant
 
     def hears(self, row: Row) -> bool:
-        """Whether the recipient has not muted the kind of a notification, as of its position; nor sees it revised."""
-        return row.verb not in SHOWN or not muted(self.choices, self.kinds, row.kind or "", row.position)
+        """Whether the recipient has not muted the kind of a notification, as of its position; nor sees it revised.
+
+        What was left out is unknown, and may be wanted.
+        """
+        return row.omitted or row.verb not in SHOWN or not muted(self.choices, self.kinds, row.kind or "", row.position)
 
     def wants(self, row: Row) -> bool:
         """Whether a row belongs to this stream: what `Hub.dispatch` finds by its indexes, asked of one stream."""

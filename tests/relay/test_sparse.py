@@ -160,8 +160,15 @@ async def test_a_crowd_that_comes_back_makes_no_queries_of_its_own(serve: Serve,
     assert belfry.relay.counts["row_queries"] - queries < 50
 
 
-async def test_who_missed_more_than_some_pages_gets_it_from_the_table(serve: Serve, connect: Any, sparse: list[int]):
+@pytest.mark.parametrize(
+    "choices", [{}, {"*": False, "test": True}], ids=["who chose nothing", "who wants but this kind"]
+)
+async def test_who_missed_more_than_some_pages_gets_it_from_the_table(
+    serve: Serve, connect: Any, sparse: list[int], choices: dict[str, bool]
+):
     belfry, writer = await serve(page_rows=2 * MANY_UNEXPECTED), await connect()
+    for kind, enabled in choices.items():
+        await writer.execute("SELECT belfry.set_preference('u1', %s, %s)", (kind, enabled))
     cursor, sent = await away(belfry, writer, (LATE_PAGES + 1) * 2 * MANY_UNEXPECTED)
     assert set(sent) & set(sparse)
     got = await missed(await belfry.open(last_id=cursor))

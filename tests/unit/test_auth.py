@@ -296,13 +296,22 @@ def test_a_token_that_was_refused_is_checked_and_refused_again(checks: list[str]
     assert len(checks) == 2
 
 
-def test_of_very_many_tokens_the_oldest_is_checked_again(monkeypatch: pytest.MonkeyPatch, checks: list[str]) -> None:
+def test_of_very_many_tokens_those_not_used_for_long_are_checked_again(
+    monkeypatch: pytest.MonkeyPatch, checks: list[str]
+) -> None:
     monkeypatch.setattr(auth, "REMEMBERED_TOKENS", 2)
     verifier = Verifier(CONFIG)
     first, second, third = (auth.mint(CONFIG, name, 60) for name in ("u1", "u2", "u3"))
-    for token in (first, second, third, third, second, first):
+    for token in (first, second, first, third, first, second):
         verifier.recipient(token)
-    assert checks == [first, second, third, first]
+    assert checks == [first, second, third, second]
+
+
+def test_a_token_that_would_take_much_memory_is_not_kept(checks: list[str]) -> None:
+    verifier = Verifier(CONFIG)
+    token = auth.mint(CONFIG, "u1", 60, topics=[f"team:{number}" for number in range(100)])
+    assert verifier.recipient(token) == verifier.recipient(token)
+    assert checks == [token, token]
 
 
 # --- tickets -------------------------------------------------------------------------------------------------

@@ -7,13 +7,15 @@ import random
 import pytest
 
 from belfry import crowd as crowds
+from belfry.choices import NONE, Choice
 from belfry.crowd import Crowd, framed
-from belfry.cursor import Cursor, union
+from belfry.cursor import MAX_POSITION, Cursor, union
 from belfry.model import EVERYONE, Row, Stay
 from belfry.recent import Recent
 from belfry.stream import Stream
 from belfry.tracker import Tracker
 
+CHOICES = (NONE, {"k": [Choice(20, None, False)]}, {"*": [Choice(0, None, False)], "k": [Choice(9, 60, True)]})
 RECIPIENTS, TOPICS = ("u1", "u2", "u3"), ("a", "b", EVERYONE)
 
 
@@ -28,7 +30,6 @@ class History:
         self.dice = random.Random(seed)
         self.tracker = Tracker()
         self.recent = Recent(Cursor(0), max_rows=60, max_bytes=10**9)
-        self.rows: list[Row] = []
         self.cursors = [Cursor(0)]
         for _ in range(80):
             self._come()
@@ -38,16 +39,20 @@ class History:
         numbers += [number for lo, hi in self.tracker.gaps for number in range(lo, hi + 1)]
         number = self.dice.choice(numbers)
         assert self.tracker.see(number)
-        self.rows.append(self._row(number))
-        self.recent.add([self.rows[-1]], self.tracker.cursor())
+        self.recent.add([self._row(number)], self.tracker.cursor())
         self.cursors.append(self.tracker.cursor())
 
     def _row(self, number: int) -> Row:
         recipient = self.dice.choice((*RECIPIENTS, None))
         topic = None if recipient else self.dice.choice(TOPICS)
         payload = self.dice.choice((b"data: %d\n\n" % number, b"data: %d\n\n" % number, None))
+        if self.dice.random() < 0.1:
+            return Row(number, recipient, topic, None, b"")  # its contents were left out
         tenant = self.dice.choice(("", "acme"))
-        return Row(number, recipient, topic, None, b"", payload=payload, tenant=tenant, kind="k")
+        about = self.dice.choice((None, self.dice.randint(1, number)))
+        verb = None if about is None else self.dice.choice(("revised", "read"))
+        kind = self.dice.choice(("k", "l"))
+        return Row(number, recipient, topic, verb, b"", 0, payload, tenant, kind=kind, about=about)
 
     def client(self) -> Cursor:
         """A cursor that this relay has written, or another that had not seen one row more."""
@@ -59,6 +64,7 @@ class History:
     def stream(self) -> Stream:
         """Of one of the recipients, in some of the topics for a while."""
         stream = Stream(self.dice.choice(RECIPIENTS), nowhere, 10**6, tenant=self.dice.choice((None, "acme")))
+        stream.choices = self.dice.choice(CHOICES)
         stream.stays = {topic: [Stay(self.dice.randint(0, 80))] for topic in self.dice.sample(TOPICS, 2)}
         return stream
 
@@ -75,10 +81,23 @@ def test_each_is_given_what_it_would_be_given_alone(seed: int) -> None:
         if missed is None:
             continue
         told += 1
-        own = [row for row in history.rows if row.payload and stream.wants(row) and not client.has(row.id)]
-        assert missed == sorted(own)
+        kept = history.recent.between((1, MAX_POSITION))
+        own = [row for row in kept if row.payload is not None and stream.wants(row) and not client.has(row.id)]
+        assert missed == own
         assert [crowd.frame(row, client) for row in missed] == [framed(row, client, seen) for row in missed]
     assert told
+
+
+def test_an_old_gap_costs_nothing_but_what_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(Stream, "wants", lambda _, row: bool(asked.append(row.id)) or True)  # type: ignore[misc]
+    recent = Recent(Cursor(0), max_rows=5000, max_bytes=10**9)
+    rows = [Row(number, None, EVERYONE, None, b"", payload=b"data: 1\n\n", kind="k") for number in range(1, 1001)]
+    recent.add([row for row in rows if row.id != 5], Cursor(1000, ((5, 5),)))
+    stream = Stream("u1", nowhere, 10**6, stays={EVERYONE: [Stay(0)]})
+    missed = Crowd(recent, Cursor(1000, ((5, 5),))).missed(stream, Cursor(997, ((5, 5), (7, 8))))
+    assert [row.id for row in missed or ()] == [7, 8, 998, 999, 1000]
+    assert len(asked) == 5
 
 
 def test_what_is_above_every_head_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
