@@ -35,7 +35,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         "the relay that holds the bell SIGSTOP for 12 s",
         bell_stopped,
         relays=2,
-        writers=3,  # more, and there is hardly a moment in which none has a transaction open: then no relay gets the bell
+        writers=3,  # of more, some transaction is open nearly always, and no relay gets the bell
         shows=("relay connects",),
         disorders=True,
     ),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from belfry.choices import Choices, turns
-from belfry.cursor import Cursor, MalformedCursor, Range, clip, parse, subtract
+from belfry.cursor import FEWEST_WIDENED_GAPS, Cursor, MalformedCursor, Range, clip, parse, subtract
 from belfry.model import EVERYONE, Stay
 
 EVERYTHING = "0"
@@ -20,6 +20,7 @@ class Start:
     client: Cursor | None
     reset: str | None = None  # malformed, epoch, pruned
     everything: bool = False  # `cursor=0`: what was pruned meanwhile is no longer retained, and no loss
+    exact: bool = True  # its gaps are those that there were; else it may have been widened on the wire
 
 
 def resolve(requested: str | None, seen: Cursor, *, pruned: int, last_value: int) -> Start:
@@ -36,7 +37,7 @@ def resolve(requested: str | None, seen: Cursor, *, pruned: int, last_value: int
         return Start(None, "epoch")
     if below(client, pruned):
         return Start(Cursor(pruned, (), seen.epoch), "pruned")
-    return Start(client)
+    return Start(client, exact=len(client.gaps) < FEWEST_WIDENED_GAPS)
 
 
 def knows(requested: str | None, unread: Sequence[Range], *, epoch: str, last_value: int) -> bool:

@@ -15,6 +15,8 @@ Range = tuple[int, int]
 """Ids from the first to the second, both included."""
 
 MAX_CURSOR_BYTES = 2048
+FEWEST_WIDENED_GAPS = 40
+"""A cursor with fewer gaps was not widened to fit, which leaves nine tenths of the bytes; a range takes 40 at most."""
 MAX_POSITION = 2**63 - 1
 
 _CURSOR = re.compile(r"(?:(?P<epoch>[a-z0-9]{6})\.)?(?P<head>\d{1,19})(?:~(?P<gaps>\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*))?\Z")

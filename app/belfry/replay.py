@@ -86,8 +86,7 @@ class Replay:
         try:
             if opening:
                 await stream.send(sse.body(opening))
-            assert start.client is not None
-            corrected = await self._pages(stream, start.client, seen, everything=start.everything)
+            corrected = await self._pages(stream, start, seen)
             if corrected and not closing:
                 badges, _ = await self._patiently(stream, queries.badges, [stream.scope], seen)
                 closing = self._ready(stream, seen, badges.get(stream.scope))
@@ -96,14 +95,15 @@ class Replay:
             log.exception("a replay failed; the client is sent away to resume", extra={"action": "replay_failed"})
             self._hub.end(stream, "rotate")
 
-    async def _pages(self, stream: Stream, client: Cursor, seen: Cursor, *, everything: bool) -> bool:
+    async def _pages(self, stream: Stream, start: attach.Start, seen: Cursor) -> bool:
         """Write page after page; whether something that the client had passed over or had was judged anew."""
+        assert start.client is not None
         stays = stream.intervals
-        client, corrected = await self._corrected(stream, client)
+        client, corrected = await self._corrected(stream, start.client, exact=start.exact)
         after = attach.lowest_unseen(client) - 1
         while stream.phase is Phase.REPLAYING:
             page = await self._page(stream, stays, client.unseen(seen.head), seen.head, after)
-            if page.pruned > after and not everything:
+            if page.pruned > after and not start.everything:
                 client, after = Cursor(page.pruned, (), seen.epoch), page.pruned
                 await stream.send(sse.body(self._reset(attach.Start(client, "pruned"), seen)))
                 continue
@@ -116,18 +116,19 @@ class Replay:
             after = page.rows[-1].id
         return corrected
 
-    async def _corrected(self, stream: Stream, client: Cursor) -> tuple[Cursor, bool]:
+    async def _corrected(self, stream: Stream, client: Cursor, *, exact: bool) -> tuple[Cursor, bool]:
         """The client's cursor with those rows as gaps that it took for others', or for muted, before it knew better.
 
-        What it has and would not have been sent is taken back. That frame goes first, with the client's own cursor: who
-        is cut off after it is told again.
+        A cursor that was widened does not tell what it knew: then it is owed all that it may have passed over, and may
+        get some of it again. What it has and would not have been sent is taken back. That frame goes first, with the
+        client's own cursor: who is cut off after it is told again.
         """
-        owed = await self._unsubscribed_then(stream, client)
+        owed = await self._unsubscribed_then(stream, client, exact=exact)
         turned = attach.turned_late(stream.choices, client), attach.turned_late(stream.kinds, client)
         since = min((at for at in turned if at is not None), default=None)
         muted: list[int] = []
         if since is not None:
-            unmuted, muted = await self._judged_anew(stream, client, since)
+            unmuted, muted = await self._judged_anew(stream, client, since, exact=exact)
             owed += unmuted
             for start in range(0, len(muted), MAX_IDS):
                 taken = {"id": since, "verb": "retracted", "ids": muted[start : start + MAX_IDS]}
@@ -136,14 +137,19 @@ class Replay:
         corrected = Cursor(client.head, union(client.gaps, few), client.epoch) if owed else client
         return corrected, bool(owed or muted)
 
-    async def _unsubscribed_then(self, stream: Stream, client: Cursor) -> list[Range]:
+    async def _unsubscribed_then(self, stream: Stream, client: Cursor, *, exact: bool) -> list[Range]:
+        """What was sent in a stay of which the client learns late, unless another stay of the topic held it then."""
+        then = attach.as_seen(stream.stays, client) if exact else {}
         return [
             (position, position)
             for topic, stay in attach.joined_late(stream.stays, client)
             async for position, _ in self._passed(stream, None, [(topic, stay)], stay.since, client.head)
+            if not any(earlier.holds(position) for earlier in then.get(topic, ()))
         ]
 
-    async def _judged_anew(self, stream: Stream, client: Cursor, since: int) -> tuple[list[Range], list[int]]:
+    async def _judged_anew(
+        self, stream: Stream, client: Cursor, since: int, *, exact: bool
+    ) -> tuple[list[Range], list[int]]:
         """What a choice, of which the client learns late, lets through after all, and what it mutes after all."""
         own, kinds = (choices.Kinds(choices.as_seen(each, client)) for each in (stream.choices, stream.kinds))
         unmuted: list[Range] = []
@@ -151,7 +157,7 @@ class Replay:
         async for position, kind in self._passed(stream, stream.recipient, stream.intervals, since, client.head):
             then = choices.muted(own, kinds, kind, position)
             now = choices.muted(stream.choices, stream.kinds, kind, position)
-            if then and not now:
+            if (then or not exact) and not now:
                 unmuted.append((position, position))
             elif now and not then and client.has(position):
                 muted.append(position)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from belfry import replay
-from belfry.cursor import MAX_CURSOR_BYTES, parse
+from belfry.cursor import MAX_CURSOR_BYTES, Cursor, parse
 from streams import (
     Belfry,
     Client,
@@ -457,6 +457,67 @@ async def test_a_stay_that_began_and_ended_while_the_client_was_away_is_replayed
         "unsubscribed",
     ]
     assert events[-1].data["topics"] == ["*"]
+
+
+def told(events: list[Any]) -> list[str]:
+    """Titles, verbs and names, for short."""
+    return [event.data.get("title") or event.data.get("verb") or event.name for event in events]
+
+
+@pytest.mark.parametrize("way", ["live", "away"])
+async def test_what_was_sent_in_a_stay_that_another_has_replaced_since_does_not_come_again(
+    serve: Serve, connect: Any, way: str
+):
+    belfry, writer, other = await serve(), await connect(), await connect()
+    await subscribe(writer, "u1", "team:7")
+    client = await belfry.live()
+    async with other.transaction():
+        await unsubscribe(other, "u1", "team:7")
+        await publish(writer, "team:7", "held by neither")
+        await subscribe(other, "u1", "team:7")
+        await publish(writer, "team:7", "held by both")
+        expected = ["held by neither", "held by both"]
+        assert told([await client.next() for _ in expected]) == expected
+        if way == "away":
+            client.cut()
+    await publish(writer, "team:7", "end")
+    if way == "away":
+        client = await belfry.open(last_id=client.last_id)
+        assert told(await client.until("ready")) == ["unsubscribed", "subscribed", "end", "ready"]
+    else:
+        assert told([await client.next() for _ in range(3)]) == ["unsubscribed", "subscribed", "end"]
+
+
+@pytest.mark.parametrize("many", [50, 3000], ids=["told exactly", "widened"])
+@pytest.mark.parametrize("what", ["a mute", "an end of a stay"])
+async def test_what_a_cursor_does_not_tell_any_more_costs_no_row(serve: Serve, connect: Any, many: int, what: str):
+    """It passed a row over for what it knew, that knowledge lies in a widened gap, and the row is its own after all."""
+    belfry, writer, other = await serve(), await connect(), await connect()
+    await subscribe(writer, "u1", "team:7")
+    await belfry.live()
+    query = "INSERT INTO belfry.notification (recipient, kind) SELECT 'away', 'test' FROM generate_series(1, %s)"
+    await writer.execute(query, (many,))
+    top = await send(writer, "another's, of a transaction open then", recipient="away")
+    closing, opening = {
+        "a mute": ("SELECT belfry.set_preference('u1', 'test', %s)", "SELECT belfry.set_preference('u1', 'test', %s)"),
+        "an end of a stay": (
+            "SELECT %s, belfry.unsubscribe('u1', 'team:7')",
+            "SELECT %s, belfry.subscribe('u1', 'team:7')",
+        ),
+    }[what]
+    await writer.execute(closing, (False,))  # seen
+    async with other.transaction():
+        await other.execute(opening, (True,))  # comes late
+        late = await value(other, "SELECT max(id) FROM belfry.change")
+        wanted = await publish(writer, "team:7", "wanted")
+        await belfry.caught_up(wanted)
+    await belfry.caught_up(late)
+    assert (late, wanted) == (top + 2, top + 3)
+    gaps = (*((each, each) for each in range(top - many + 2, top + 1, 2)), (late, late))
+    text = str(Cursor(wanted, gaps, belfry.relay.epoch))  # of a relay that had passed the row over
+    assert parse(text).has(top + 1) == (many == 50)
+    client = await belfry.open(last_id=text)
+    assert "wanted" in told(await client.until("ready"))
 
 
 # --- many gaps -----------------------------------------------------------------------------------------------

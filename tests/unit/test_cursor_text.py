@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from belfry.cursor import (
+    FEWEST_WIDENED_GAPS,
     MAX_CURSOR_BYTES,
     MAX_POSITION,
     Cursor,
@@ -58,6 +59,14 @@ def test_it_never_exceeds_2048_bytes_and_shortening_only_widens_gaps(cursor: Cur
     short = parse(text)
     assert (short.head, short.epoch) == (cursor.head, cursor.epoch)
     assert subtract(cursor.gaps, short.gaps) == ()
+    assert short == cursor or len(short.gaps) >= FEWEST_WIDENED_GAPS
+
+
+def test_the_fewest_gaps_of_a_cursor_that_was_widened_are_those_that_take_most_bytes():
+    gaps = tuple((10**17 * number, 10**17 * number + 10**16) for number in range(10, 70))
+    text = render(9 * 10**18, gaps, "abcdef")
+    assert len(text) <= MAX_CURSOR_BYTES
+    assert FEWEST_WIDENED_GAPS <= len(parse(text).gaps) < len(gaps)
 
 
 @pytest.mark.parametrize("width", [1, 3, 10**12])
