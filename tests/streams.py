@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -303,6 +303,12 @@ def contents(request: pytest.FixtureRequest) -> Generator[None]:
             always = property(lambda _: True, lambda _, __: None)
             patch.setattr(Contents, "left_out", always, raising=False)
         yield
+
+
+def told(events: Iterable[Event]) -> list[str]:
+    """What each event tells, in a word: the title, the verb, the reason, or else its name."""
+    words = ("title", "verb", "reason")
+    return [next((event.data[word] for word in words if event.data.get(word)), event.name) for event in events]
 
 
 async def eventually(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:

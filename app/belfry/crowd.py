@@ -1,4 +1,4 @@
-"""A crowd that comes back in one turn: what they have missed is found once, and written once, for all of them. Pure."""
+"""A crowd that comes back in one turn: what they have missed is found once, and written once, for all of them."""
 
 from __future__ import annotations
 

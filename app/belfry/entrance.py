@@ -71,9 +71,9 @@ class Entrance:
         self.probe_everything = False
         state = snapshot.state
         assert state is not None
-        crowd = Crowd(recent, seen)
         if snapshot.news.badges is None and len(arrivals) > FEWEST_CLIENTS:
             return  # fewer at once can be counted for
+        crowd = Crowd(recent, seen)
         for stream, requested in arrivals.items():
             if self._waiting.pop(stream, self) is self:
                 continue  # the client has left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams import Client, Serve, eventually, eventually_is, publish, send, subscribe, unsubscribe, value
+from streams import Client, Serve, eventually, eventually_is, publish, send, subscribe, told, unsubscribe, value
 
 INSERT = "INSERT INTO belfry.notification (recipient, kind, title) VALUES ('u1', 'test', %s) RETURNING id"
 
@@ -165,7 +165,7 @@ async def test_membership_and_rows_of_one_transaction_take_effect_in_order(serve
         await publish(writer, "team:7", "after")
         await send(writer, "end")
     events = [await client.next() for _ in range(4)]
-    assert [event.data.get("title") or event.data["verb"] for event in events] == [
+    assert told(events) == [
         "subscribed",
         "during",
         "unsubscribed",
@@ -265,7 +265,7 @@ async def test_a_removed_member_gets_no_later_row_though_the_removal_is_past_the
         await publish(writer, "team:7", "for nobody of them")
     await send(writer, "end", recipient="p29")
     events = [await client.next(), await client.next()]
-    assert sorted(event.data.get("title") or event.data["verb"] for event in events) == ["end", "unsubscribed"]
+    assert sorted(told(events)) == ["end", "unsubscribed"]
 
 
 async def test_a_member_who_joined_past_the_page_gets_the_rows_that_follow_once(serve: Serve, connect: Any):
@@ -279,7 +279,7 @@ async def test_a_member_who_joined_past_the_page_gets_the_rows_that_follow_once(
     await eventually(lambda: not belfry.relay.tracker.backlog)
     await send(writer, "end", recipient="p29")
     events = [await client.next() for _ in range(3)]
-    assert sorted(event.data.get("title") or event.data["verb"] for event in events) == [
+    assert sorted(told(events)) == [
         "end",
         "for all of them",
         "subscribed",

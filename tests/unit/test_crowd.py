@@ -63,10 +63,9 @@ class History:
 
     def stream(self) -> Stream:
         """Of one of the recipients, in some of the topics for a while."""
-        stream = Stream(self.dice.choice(RECIPIENTS), nowhere, 10**6, tenant=self.dice.choice((None, "acme")))
-        stream.choices = self.dice.choice(CHOICES)
-        stream.stays = {topic: [Stay(self.dice.randint(0, 80))] for topic in self.dice.sample(TOPICS, 2)}
-        return stream
+        stays = {topic: [Stay(self.dice.randint(0, 80))] for topic in self.dice.sample(TOPICS, 2)}
+        tenant, choices = self.dice.choice((None, "acme")), self.dice.choice(CHOICES)
+        return Stream(self.dice.choice(RECIPIENTS), nowhere, 10**6, tenant=tenant, stays=stays, choices=choices)
 
 
 @pytest.mark.parametrize("seed", range(60))
