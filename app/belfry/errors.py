@@ -131,6 +131,10 @@ class MigrationMissing(DatabaseError):
     """There is no migration to revert or to write."""
 
 
+class MigrationLeftOut(DatabaseError):
+    """A migration was left out before one that is applied."""
+
+
 class PruningBusy(DatabaseError):
     """Another prune is running on this database: try again when it is done."""
 

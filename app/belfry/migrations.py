@@ -107,12 +107,13 @@ def load(directory: Path | None = None) -> list[Migration]:
 async def up(connection: Connection) -> list[Migration]:
     """Apply what is missing and return it. Takes an autocommit connection of its own.
 
-    Raises SchemaNewer, MigrationEdited, MigrationBusy, NotPermitted.
+    Raises SchemaNewer, MigrationEdited, MigrationLeftOut, MigrationBusy, NotPermitted.
     """
     done: list[Migration] = []
     async with _locked(connection):
         applied = await _applied(connection)
         migrations = _known(load(), applied)
+        _require_order(migrations, applied)
         for migration in migrations:
             if migration.version in applied:
                 if applied[migration.version].checksum is None:
@@ -156,10 +157,36 @@ async def status(connection: Connection) -> list[Status]:
 
 
 async def sql(connection: Connection) -> str:
-    """What `up` would run, as a script for psql; empty when nothing is missing. Only reads."""
+    """What `up` would run, as a script for psql; empty when nothing is missing. Only reads.
+
+    psql goes on after an error, so each migration in it asks whether the one before is there.
+    Raises SchemaNewer, MigrationEdited, MigrationLeftOut, NotPermitted.
+    """
     applied = await _applied(connection)
-    pending = [one for one in _known(load(), applied) if one.version not in applied]
-    return "\n".join(f"-- {one.label}.up.sql\nBEGIN;\n{one.up}COMMIT;\n" for one in pending)
+    migrations = _known(load(), applied)
+    _require_order(migrations, applied)
+    before: Iterable[Migration | None] = (None, *migrations)
+    return "\n".join(
+        f"-- {one.label}.up.sql\nBEGIN;\n{_guard(one, after) if after else ''}{one.up}COMMIT;\n"
+        for one, after in zip(migrations, before, strict=False)
+        if one.version not in applied
+    )
+
+
+_GUARD = """\
+SET LOCAL ROLE belfry_owner;
+DO $guard$ BEGIN
+    IF NOT EXISTS (SELECT FROM belfry.migration WHERE version = {version}) THEN
+        RAISE EXCEPTION '{label} was left out: {after} is not applied'
+            USING HINT = 'See why it failed, and run the script that `belfry migrate sql` prints then.';
+    END IF;
+END $guard$;
+SET LOCAL ROLE NONE;
+"""
+
+
+def _guard(one: Migration, after: Migration) -> str:
+    return _GUARD.format(version=after.version, label=one.label, after=after.label)
 
 
 async def check(connection: Connection) -> None:
@@ -223,6 +250,18 @@ def _known(migrations: list[Migration], applied: dict[int, Applied]) -> list[Mig
                 "change into a new one."
             )
     return migrations
+
+
+def _require_order(migrations: Iterable[Migration], applied: Iterable[int]) -> None:
+    """Refuse what would put the text of an older migration over that of a newer one."""
+    newest = max(applied, default=0)
+    left_out = [one for one in migrations if one.version < newest and one.version not in applied]
+    if left_out:
+        first = left_out[0]
+        raise errors.MigrationLeftOut(
+            f"The database lacks {first.label} and has {newest:04}, which comes after it: revert what came after it, "
+            f"with its data (`belfry migrate down --steps {newest - first.version}`), then run `belfry migrate up`."
+        )
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION belfry.archive(
     recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
 ) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN belfry.mark(archive.recipient, 'archived', archive.ids, NULL, archive.tenant, archive.topics);

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION belfry.archive_all(
     recipient text, through bigint DEFAULT NULL, tenant text DEFAULT NULL, topics text[] DEFAULT NULL
 ) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN belfry.mark_all(archive_all.recipient, 'archived', archive_all.through, archive_all.tenant, archive_all.topics);

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION belfry.badges(
     scopes jsonb, head bigint DEFAULT NULL, los bigint[] DEFAULT '{}', his bigint[] DEFAULT '{}'
 ) RETURNS TABLE (place integer, unread bigint, unseen bigint)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     gaps CONSTANT int8multirange := (

@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION belfry.counts(
     recipient text, tenant text DEFAULT NULL, topics text[] DEFAULT NULL,
     OUT unread bigint, OUT unseen bigint, OUT total bigint
 )
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM belfry.greet(counts.recipient);

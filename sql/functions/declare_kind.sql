@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION belfry.declare_kind(
     kind text, label text DEFAULT '', required boolean DEFAULT false, enabled boolean DEFAULT true
 ) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE

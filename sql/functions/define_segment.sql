@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.define_segment(name text, filter jsonb) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     its_topic CONSTANT text := 'segment:' || define_segment.name;
@@ -8,7 +8,7 @@ DECLARE
 BEGIN
     PERFORM belfry.require_read_committed();
     PERFORM belfry.require_argument(
-        char_length(define_segment.name) BETWEEN 1 AND 200 AND define_segment.name !~ '[\u0001-\u001F\u007F-\u009F/]',
+        char_length(define_segment.name) BETWEEN 1 AND 200 AND define_segment.name !~ E'[\\u0001-\\u001F\\u007F-\\u009F/]',
         'name', 'It is no name of a segment.', 'Give 1 to 200 characters without "/" and control characters.');
     PERFORM belfry.require_argument(
         jsonb_typeof(define_segment.filter) = 'object', 'filter', 'It is no JSON object.',
@@ -34,13 +34,13 @@ COMMENT ON FUNCTION belfry.define_segment(text, jsonb) IS
     'and whenever traits change. belfry.publish(''segment:<name>'', …) is one row, as for any topic. Under READ COMMITTED alone: BF012.';
 
 CREATE OR REPLACE FUNCTION belfry.define_segment(name text, filter text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     pairs CONSTANT text[] := string_to_array(define_segment.filter, ',');
     contained jsonb;
 BEGIN
-    IF define_segment.filter ~ '^\s*\{' THEN
+    IF define_segment.filter ~ E'^\\s*\\{' THEN
         BEGIN
             contained := define_segment.filter::jsonb;
         EXCEPTION WHEN data_exception THEN
@@ -50,7 +50,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM belfry.require_argument(
-        define_segment.filter <> '' AND NOT EXISTS (SELECT FROM unnest(pairs) AS pair WHERE pair !~ '^\s*[^:\s]+\s*:\s*\S')
+        define_segment.filter <> '' AND NOT EXISTS (SELECT FROM unnest(pairs) AS pair WHERE pair !~ E'^\\s*[^:\\s]+\\s*:\\s*\\S')
             AND cardinality(pairs) = (SELECT count(DISTINCT btrim(split_part(pair, ':', 1))) FROM unnest(pairs) AS pair),
         'filter', 'It is neither a JSON object nor trait:value pairs, each trait once.',
         'Give for example plan:pro,role:admin.');

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.deliver_due(max_rows integer DEFAULT 1000) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM belfry.require_argument(

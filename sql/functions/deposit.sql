@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION belfry.deposit(
     actor jsonb, tags text[], severity text, tenant text, dedupe_key text, group_key text,
     deliver_at timestamptz, expires_at timestamptz
 ) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     sent bigint;

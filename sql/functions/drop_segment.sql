@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.drop_segment(name text) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     its_topic CONSTANT text := 'segment:' || drop_segment.name;

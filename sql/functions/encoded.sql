@@ -9,10 +9,10 @@ BEGIN
     RETURN (
         SELECT coalesce(string_agg(
             CASE WHEN c ~ '^[A-Za-z0-9_.~-]$' THEN c
-                ELSE regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', '%\1', 'g') END,
+                ELSE regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', E'%\\1', 'g') END,
             '' ORDER BY n), '')
         FROM regexp_split_to_table(encoded.value, '') WITH ORDINALITY AS s (c, n)
-        WHERE encoded.value !~ '^\.+$');
+        WHERE encoded.value !~ E'^\\.+$');
 END
 $$;
 COMMENT ON FUNCTION belfry.encoded(text) IS

@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION belfry.end_snoozes(max_rows integer) RETURNS integer
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    reader text;
+    reader pg_catalog.text;
     due bigint[];
     done integer := 0;
 BEGIN

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.enter_watch(declared jsonb, statements text, path text) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     taken bigint;
@@ -24,7 +24,7 @@ BEGIN
         'Remove it first, with belfry.unwatch, or choose another name.');
     IF NOT (enter_watch.declared ->> 'strict')::boolean THEN
         guard := format($guard$
-EXCEPTION WHEN OTHERS THEN
+EXCEPTION WHEN OTHERS OR ASSERT_FAILURE THEN
     BEGIN
         PERFORM belfry.note_failure(%s, SQLSTATE, SQLERRM);
     EXCEPTION WHEN OTHERS THEN

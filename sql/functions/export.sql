@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.export(recipient text) RETURNS jsonb
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM belfry.require_recipient(export.recipient);

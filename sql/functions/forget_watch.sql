@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.forget_watch(number bigint) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- Refused while a trigger uses it, which only the owner of the table can drop.

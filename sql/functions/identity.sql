@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.identity(OUT system_identifier bigint, OUT timeline text)
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     SELECT control.system_identifier INTO identity.system_identifier FROM pg_control_system() AS control;

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.import(items jsonb) RETURNS SETOF bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     taken bigint[];
@@ -17,9 +17,10 @@ BEGIN
             NOT EXISTS (
                 SELECT FROM jsonb_to_recordset(import.items) AS item (
                     created_at timestamptz, seen_at timestamptz, read_at timestamptz, archived_at timestamptz, deliver_at text)
-                WHERE item.deliver_at IS NOT NULL OR NOT (isfinite(item.created_at) AND isfinite(item.seen_at)
+                WHERE item.deliver_at IS NOT NULL OR item.created_at > clock_timestamp() + interval '1 minute'
+                    OR NOT (isfinite(item.created_at) AND isfinite(item.seen_at)
                     AND isfinite(item.read_at) AND isfinite(item.archived_at))),
-            'items', 'An item has an infinite time, or a deliver_at.',
+            'items', 'An item has an infinite time, a created_at to come, or a deliver_at.',
             'Give the times that it had, and leave out what is not known; belfry.send takes a deliver_at.');
         -- Everybody's inbox first, in one order for all callers; then the ids.
         FOR reader IN
@@ -31,12 +32,11 @@ BEGIN
         WITH sent AS (
             INSERT INTO belfry.notification (
                 recipient, topic, kind, title, body, data, action_url, actions, actor, tags, severity, tenant, dedupe_key,
-                group_key, expires_at, created_at, silent, ended_at)
+                group_key, expires_at, created_at, silent)
             SELECT item.recipient, item.topic, coalesce(item.kind, ''), coalesce(item.title, ''), coalesce(item.body, ''),
                 coalesce(nullif(item.data, 'null'), '{}'), item.action_url, coalesce(nullif(item.actions, 'null'), '[]'),
                 nullif(item.actor, 'null'), coalesce(item.tags, '{}'), coalesce(item.severity, 'info'),
-                coalesce(item.tenant, ''), item.dedupe_key, item.group_key, item.expires_at, coalesce(item.created_at, now()), true,
-                CASE WHEN item.expires_at <= now() THEN now() END
+                coalesce(item.tenant, ''), item.dedupe_key, item.group_key, item.expires_at, coalesce(item.created_at, now()), true
             FROM ROWS FROM (jsonb_to_recordset(import.items) AS (
                 recipient text, topic text, kind text, title text, body text, data jsonb, action_url text, actions jsonb,
                 actor jsonb, tags text[], severity text, tenant text, dedupe_key text, group_key text,
@@ -47,6 +47,7 @@ BEGIN
             RETURNING notification.id
         )
         SELECT coalesce(array_agg(sent.id ORDER BY sent.id), '{}') INTO taken FROM sent;
+        UPDATE belfry.notification AS n SET ended_at = now() WHERE n.id = ANY (taken) AND n.expires_at <= now();
         INSERT INTO belfry.receipt (recipient, notification_id, seen_at, read_at, archived_at)
         SELECT item.recipient, taken[item.place::integer], coalesce(item.seen_at, item.read_at), item.read_at, item.archived_at
         FROM ROWS FROM (jsonb_to_recordset(import.items) AS (

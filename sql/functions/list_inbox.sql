@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION belfry.list_inbox(
     archived boolean, snoozed_until timestamptz
 )
     -- Not PL/pgSQL, for which an argument and a column of one name are too much.
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT
     belfry.require_argument(

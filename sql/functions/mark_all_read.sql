@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION belfry.mark_all_read(
     recipient text, through bigint DEFAULT NULL, tenant text DEFAULT NULL, topics text[] DEFAULT NULL
 ) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN belfry.mark_all(mark_all_read.recipient, 'read', mark_all_read.through, mark_all_read.tenant, mark_all_read.topics);

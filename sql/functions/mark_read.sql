@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION belfry.mark_read(
     recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
 ) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN belfry.mark(mark_read.recipient, 'read', mark_read.ids, NULL, mark_read.tenant, mark_read.topics);

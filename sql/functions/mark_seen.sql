@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION belfry.mark_seen(
     recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
 ) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN belfry.mark(mark_seen.recipient, 'seen', mark_seen.ids, NULL, mark_seen.tenant, mark_seen.topics);

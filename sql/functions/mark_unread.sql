@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION belfry.mark_unread(
     recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
 ) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN belfry.mark(mark_unread.recipient, 'unread', mark_unread.ids, NULL, mark_unread.tenant, mark_unread.topics);

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.note_failure(watch bigint, state text, message text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- Once a minute, as a row of its own: a counter would make the writers of a failing watch wait for each other.
@@ -18,7 +18,8 @@ BEGIN
     INSERT INTO belfry.watch_failure (watch, state, message)
     SELECT w.number, note_failure.state, CASE
         WHEN note_failure.state LIKE '42%' THEN left(note_failure.message, 1000)
-        WHEN note_failure.state LIKE 'P0%' THEN 'raised by a function that the watch calls'
+        WHEN note_failure.state !~ '^([023][0-9A-F]|4[04]|5[3-8]|XX|BF)' -- a class of neither Postgres nor ours
+            THEN 'raised by a function that the watch calls'
         ELSE left(regexp_replace(note_failure.message, '".*"', '"…"'), 1000) END
     FROM belfry.watch AS w WHERE w.number = note_failure.watch
     ON CONFLICT DO NOTHING;

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION belfry.preferences(recipient text)
     RETURNS TABLE (kind text, label text, required boolean, enabled boolean, chosen boolean)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     everything boolean;

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.prune(older_than interval, max_rows integer DEFAULT 10000) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     SET plan_cache_mode = 'force_custom_plan'
 AS $$
 DECLARE

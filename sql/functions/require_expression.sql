@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION belfry.require_expression(expression text, tables tex
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    found text;
+    found pg_catalog.text;
 BEGIN
     IF require_expression.expression IS NULL THEN
         RETURN;

@@ -2,15 +2,15 @@ CREATE OR REPLACE FUNCTION belfry.require_items(items jsonb) RETURNS void
     LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    item jsonb;
+    item pg_catalog.jsonb;
     place bigint;
-    field text;
-    moment timestamptz;
+    field pg_catalog.text;
+    moment pg_catalog.timestamptz;
     made record;
-    message text;
-    detail text;
-    hint text;
-    named text;
+    message pg_catalog.text;
+    detail pg_catalog.text;
+    hint pg_catalog.text;
+    named pg_catalog.text;
 BEGIN
     FOR item, place IN
         SELECT each.value, each.ordinality - 1 FROM jsonb_array_elements(require_items.items) WITH ORDINALITY AS each
@@ -22,6 +22,11 @@ BEGIN
                     false, field, format('It is %s.', moment), 'Give the time that it had, or leave it out.');
             END IF;
         END LOOP;
+        IF (item->>'created_at')::timestamptz > clock_timestamp() + interval '1 minute' THEN -- clocks differ
+            PERFORM belfry.require_argument(
+                false, 'created_at', format('It is %s, which is to come.', item->>'created_at'),
+                'Give the time that it had, or leave it out: nothing is pruned before it is old.');
+        END IF;
         IF item->>'deliver_at' IS NOT NULL THEN
             PERFORM belfry.require_argument(
                 false, 'deliver_at', 'What is imported has been sent.', 'Leave it out; belfry.send takes a deliver_at.');

@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION belfry.require_kind(kind text, star boolean) RETURNS 
 AS $$
 BEGIN
     IF (require_kind.star AND require_kind.kind = '*')
-        OR (char_length(require_kind.kind) <= 255 AND require_kind.kind ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+)*$') THEN
+        OR (char_length(require_kind.kind) <= 255 AND require_kind.kind ~ E'^[a-z0-9_-]+(\\.[a-z0-9_-]+)*$') THEN
         RETURN true;
     END IF;
     RAISE EXCEPTION USING

@@ -6,18 +6,18 @@ CREATE OR REPLACE FUNCTION belfry.require_notification(
 AS $$
 DECLARE
     size integer;
-    fault text;
+    fault pg_catalog.text;
 BEGIN
     -- One expression for what is in order, because every sender pays for it.
     IF (require_notification.recipient IS NULL) <> (require_notification.topic IS NULL)
         AND char_length(coalesce(require_notification.recipient, require_notification.topic)) BETWEEN 1 AND 255
         AND coalesce(require_notification.recipient, require_notification.topic)
-            !~ '[\u0001-\u001F\u007F-\u009F/]'
+            !~ E'[\\u0001-\\u001F\\u007F-\\u009F/]'
         AND (require_notification.tenant = ''
             OR (char_length(require_notification.tenant) <= 255
-                AND require_notification.tenant !~ '[\u0001-\u001F\u007F-\u009F/]'))
+                AND require_notification.tenant !~ E'[\\u0001-\\u001F\\u007F-\\u009F/]'))
         AND char_length(require_notification.kind) <= 255
-        AND require_notification.kind ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+)*$'
+        AND require_notification.kind ~ E'^[a-z0-9_-]+(\\.[a-z0-9_-]+)*$'
         AND jsonb_typeof(require_notification.data) = 'object'
         AND jsonb_typeof(require_notification.actions) = 'array'
         AND (require_notification.actor IS NULL OR jsonb_typeof(require_notification.actor) = 'object')
@@ -51,7 +51,7 @@ BEGIN
     END IF;
 
     IF (char_length(require_notification.kind) <= 255
-        AND require_notification.kind ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+)*$') IS NOT TRUE THEN
+        AND require_notification.kind ~ E'^[a-z0-9_-]+(\\.[a-z0-9_-]+)*$') IS NOT TRUE THEN
         RAISE EXCEPTION USING
             ERRCODE = 'BF003', TABLE = 'notification', COLUMN = 'kind', CONSTRAINT = 'notification_kind',
             MESSAGE = 'this is not a kind',
@@ -74,7 +74,7 @@ BEGIN
             OR array_position(require_notification.tags, NULL) IS NOT NULL
             THEN 'tags must be a flat array without NULL.'
         WHEN char_length(require_notification.tenant) > 255
-            OR require_notification.tenant ~ '[\u0001-\u001F\u007F-\u009F/]'
+            OR require_notification.tenant ~ E'[\\u0001-\\u001F\\u007F-\\u009F/]'
             THEN 'tenant must have at most 255 characters, none of them "/" or a control character.'
         WHEN char_length(require_notification.dedupe_key) NOT BETWEEN 1 AND 255
             THEN 'dedupe_key must have 1 to 255 characters, or be NULL.'
@@ -87,7 +87,7 @@ BEGIN
             CONSTRAINT = 'notification_' || split_part(fault, ' ', 1),
             MESSAGE = format('%s is not valid', split_part(fault, ' ', 1)),
             DETAIL = fault,
-            HINT = '\d+ belfry.notification describes every column; one that is left out has a default.';
+            HINT = E'\\d+ belfry.notification describes every column; one that is left out has a default.';
     END IF;
 
     size := octet_length(concat(

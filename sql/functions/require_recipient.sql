@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION belfry.require_recipient(recipient text) RETURNS bool
 AS $$
 BEGIN
     IF char_length(require_recipient.recipient) BETWEEN 1 AND 255
-        AND require_recipient.recipient !~ '[\u0001-\u001F\u007F-\u009F/]' THEN
+        AND require_recipient.recipient !~ E'[\\u0001-\\u001F\\u007F-\\u009F/]' THEN
         RETURN true;
     END IF;
     RAISE EXCEPTION USING

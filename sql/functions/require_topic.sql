@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION belfry.require_topic(topic text) RETURNS boolean
 AS $$
 BEGIN
     IF char_length(require_topic.topic) BETWEEN 1 AND 255
-        AND require_topic.topic !~ '[\u0001-\u001F\u007F-\u009F/]' THEN
+        AND require_topic.topic !~ E'[\\u0001-\\u001F\\u007F-\\u009F/]' THEN
         RETURN true;
     END IF;
     RAISE EXCEPTION USING

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.reschedule(id bigint, deliver_at timestamptz) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM belfry.require_argument(

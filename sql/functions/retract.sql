@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.retract(id bigint) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF retract.id < 0 THEN

@@ -10,7 +10,7 @@ CREATE OR REPLACE FUNCTION belfry.revise(
     severity text DEFAULT NULL,
     expires_at timestamptz DEFAULT NULL
 ) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF revise.id < 0 THEN

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.set_preference(recipient text, kind text, enabled boolean) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     present boolean;

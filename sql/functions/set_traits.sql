@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.set_traits(recipient text, traits jsonb) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     wanted text[];

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.settle(through bigint, epoch text) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     present belfry.settled;
@@ -35,7 +35,7 @@ COMMENT ON FUNCTION belfry.settle(bigint, text) IS
     'Refuses another epoch (BF008) and a through above the sequence (BF009). Waits for nobody.';
 
 CREATE OR REPLACE FUNCTION belfry.settle() RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     -- First: who took an id at or below it either still holds the lock that is looked for next, or has ended.

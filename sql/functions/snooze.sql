@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION belfry.snooze(
     recipient text, ids bigint[], until timestamptz, tenant text DEFAULT NULL, topics text[] DEFAULT NULL
 ) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM belfry.require_argument(

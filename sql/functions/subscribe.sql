@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION belfry.subscribe(recipient text, topic text) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE

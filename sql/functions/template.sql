@@ -4,14 +4,14 @@ CREATE OR REPLACE FUNCTION belfry.template(
     LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    token text;
-    named text[];
-    parts text[] := '{}';
+    token pg_catalog.text;
+    named pg_catalog.text[];
+    parts pg_catalog.text[] := '{}';
     first boolean := true;
 BEGIN
-    FOR token IN SELECT m[1] FROM regexp_matches(template.template, '(\{\{|\}\}|\{[^{}]+\}|[^{}]+|.)', 'g') AS m LOOP
-        IF token ~ '^\{[^{}]+\}$' THEN
-            named := regexp_match(token, '^\{(?:(old|new)\.)?(.+)\}$');
+    FOR token IN SELECT m[1] FROM regexp_matches(template.template, E'(\\{\\{|\\}\\}|\\{[^{}]+\\}|[^{}]+|.)', 'g') AS m LOOP
+        IF token ~ E'^\\{[^{}]+\\}$' THEN
+            named := regexp_match(token, E'^\\{(?:(old|new)\\.)?(.+)\\}$');
             named[1] := coalesce(named[1], template.records[1]);
             PERFORM belfry.require_watch(
                 named[1] = ANY (template.records) AND EXISTS (

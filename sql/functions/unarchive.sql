@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION belfry.unarchive(
     recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
 ) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN belfry.mark(unarchive.recipient, 'unarchived', unarchive.ids, NULL, unarchive.tenant, unarchive.topics);

@@ -7,7 +7,7 @@ CREATE OR REPLACE FUNCTION belfry.unread_since(
 ) RETURNS TABLE (
     id bigint, recipient text, sent_kind text, title text, body text, action_url text, data jsonb, created_at timestamptz
 )
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' SET plan_cache_mode = 'force_generic_plan'
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = 'force_generic_plan'
     SET jit = 'off'
 AS $$
 DECLARE
@@ -85,4 +85,5 @@ COMMENT ON FUNCTION belfry.unread_since(interval, text, bigint, text, integer) I
     'Who still has what unread that was sent at least so long ago: for an application''s own e-mail. A page ordered by id '
     'and recipient; the last row''s id and recipient are after_id and after_recipient of the next. From a cron job: keep '
     'those two and go on from them, and nobody is mailed twice. What commits late with a lower id is passed over then, so '
-    'choose an age longer than your longest transaction.';
+    'choose an age longer than your longest transaction. What was sent to * reaches here who has been in contact: whoever '
+    'has opened a stream or an inbox once.';

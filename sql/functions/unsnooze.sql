@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION belfry.unsnooze(
     recipient text, ids bigint[], tenant text DEFAULT NULL, topics text[] DEFAULT NULL
 ) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN belfry.mark(unsnooze.recipient, 'unsnoozed', unsnooze.ids, NULL, unsnooze.tenant, unsnooze.topics);

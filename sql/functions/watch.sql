@@ -12,13 +12,13 @@ CREATE OR REPLACE FUNCTION belfry.watch(
 AS $$
 #variable_conflict use_variable
 DECLARE
-    records text[];
-    whom text := watch.recipient;
-    shown text;
-    tables text;
-    matching text;
-    columns text;
-    statements text;
+    records pg_catalog.text[];
+    whom pg_catalog.text := watch.recipient;
+    shown pg_catalog.text;
+    tables pg_catalog.text;
+    matching pg_catalog.text;
+    columns pg_catalog.text;
+    statements pg_catalog.text;
     taken bigint;
 BEGIN
     PERFORM belfry.require_watched(watch.source);
@@ -44,7 +44,7 @@ BEGIN
         'Give a number from 1 to 1000.');
     name := coalesce(watch.name, format('%s %s %s', watch.source, watch.event, watch.kind));
     PERFORM belfry.require_watch(
-        char_length(watch.name) BETWEEN 1 AND 255 AND name !~ '[\u0001-\u001F\u007F-\u009F]', 'name',
+        char_length(watch.name) BETWEEN 1 AND 255 AND name !~ E'[\\u0001-\\u001F\\u007F-\\u009F]', 'name',
         'It is empty, too long, or has control characters.', 'Give 1 to 255 characters.');
     records := CASE watch.event WHEN 'insert' THEN '{new}' WHEN 'delete' THEN '{old}' ELSE '{new,old}' END;
     IF EXISTS (SELECT FROM pg_catalog.pg_attribute AS a

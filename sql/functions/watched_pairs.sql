@@ -4,11 +4,13 @@ AS $$
 -- The pairs of columns come cheaper, but a whole row of theirs would show its number.
 SELECT CASE
     WHEN regexp_replace(
-        watched_pairs.expressions, format('\m(old|new)\.(%s)\M', string_agg(a.attname, '|')), '', 'gi') ~* '\m(old|new)\M'
+        watched_pairs.expressions, format(E'\\m(old|new)\\.(%s)\\M', string_agg(a.attname, '|')), '', 'gi') ~* E'\\m(old|new)\\M'
     THEN
         -- From a SELECT *: a whole row of a transition table keeps the places of columns that were dropped.
-        '(SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM (SELECT * FROM belfry_old) AS r) AS "belfry o" '
-        'JOIN (SELECT row_number() OVER () AS "belfry n", r AS "belfry r" FROM (SELECT * FROM belfry_new) AS r) '
+        '(SELECT row_number() OVER () AS "belfry n", "belfry s" AS "belfry r" FROM (SELECT * FROM belfry_old) '
+        'AS "belfry s") AS "belfry o" '
+        'JOIN (SELECT row_number() OVER () AS "belfry n", "belfry s" AS "belfry r" FROM (SELECT * FROM belfry_new) '
+        'AS "belfry s") '
         'AS "belfry p" USING ("belfry n"), '
         'LATERAL (SELECT ("belfry o"."belfry r").*) AS old, LATERAL (SELECT ("belfry p"."belfry r").*) AS new'
     ELSE

@@ -91,6 +91,22 @@ async def test_what_expires_leaves_at_its_instant_and_is_told_once(connect: Any,
     assert await changes(ask, connection) == [("u1", None, "expired", [direct]), (None, "*", "expired", [to_all])]
 
 
+async def test_what_should_never_have_been_let_in_keeps_nothing_else_from_its_end(connect: Any, ask: Any) -> None:
+    """A sender with functions of its own before those of Postgres can fool the table's CHECK."""
+    one, other = await connect(), await connect()
+    await one.execute("CREATE SCHEMA odd; CREATE FUNCTION odd.octet_length(text) RETURNS int RETURN 0")
+    await one.execute("SET search_path = odd, pg_catalog")
+    bad = await ask.call(one, "send", recipient="u1", kind="k", body="x" * 70000, expires_at=LATER)
+    good = await ask.call(one, "send", recipient="u1", kind="k", expires_at=LATER)
+    away = await ask.call(one, "send", recipient="u1", kind="k", body="x" * 70000)
+    await one.execute("UPDATE belfry.notification SET expires_at = now() WHERE expires_at IS NOT NULL")
+    assert await ask.value(other, DUE) == 2
+    assert await ask.call(other, "retract", id=away)
+    assert [(verb, ids) for *_, verb, ids in await changes(ask, other)] == [
+        ("expired", [bad]), ("expired", [good]), ("retracted", [away])
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("end", "verb"), [("COMMIT", "retracted"), ("ROLLBACK", "expired")])
 async def test_what_is_being_retracted_does_not_expire_as_well(connect: Any, ask: Any, end: str, verb: str) -> None:
     one, other = await connect(), await connect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import psycopg
@@ -218,9 +219,43 @@ async def test_every_function_that_runs_as_its_owner_pins_its_search_path(connec
     loose = await ask.column(
         connection,
         "SELECT proname FROM pg_proc WHERE pronamespace = 'belfry'::regnamespace AND prosecdef"
-        " AND 'search_path=\"\"' <> ALL (coalesce(proconfig, '{}'))",
+        " AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'))",
     )
     assert loose == []
+
+
+TAKE_OVER = """
+CREATE FUNCTION pg_temp.evil(given pg_catalog.text) RETURNS pg_catalog.bool LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_user = 'belfry_owner' THEN
+        RAISE NOTICE 'taken over by %', given;
+    END IF;
+    RETURN true;
+END $$;
+"""
+BUILT_IN = "text", "jsonb", "timestamptz", "int4", "int8", "bool", "name", "interval", "regclass", "record", "float8"
+
+
+@pytest.mark.parametrize(("role", "may"), [("belfry_sender", SENDER_MAY), ("belfry_relay", RELAY_MAY + SENDER_MAY)])
+async def test_temporary_types_of_a_caller_are_not_the_owners(connect: Any, role: str, may: list[str]) -> None:
+    """Where pg_temp is not named in a search_path it comes first for types, and the CHECK of a domain is code.
+
+    Twice, since a function looks its variables' types up in its first call of a session, and remembers them.
+    """
+    connection = await connect()
+    taken_over: list[str | None] = []
+    connection.add_notice_handler(lambda notice: taken_over.append(notice.message_primary))
+    await connection.execute(f"SET ROLE {role}".encode())
+    await connection.execute(TAKE_OVER)
+    for name in BUILT_IN:
+        base = "text" if name == "record" else name
+        await connection.execute(
+            f"CREATE DOMAIN pg_temp.{name} AS pg_catalog.{base} CHECK (pg_temp.evil('{name}'))".encode()
+        )
+    for statement in may * 2:
+        with contextlib.suppress(psycopg.Error):  # the caller's own literals have these types too
+            await connection.execute(statement.encode())
+    assert [each for each in taken_over if each and "taken over" in each] == []
 
 
 async def test_everything_belongs_to_the_owner(connect: Any, ask: Any) -> None:

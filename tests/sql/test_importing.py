@@ -53,6 +53,8 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("BF010", {"created_at": "infinity"}),
     ("BF010", {"created_at": "-infinity"}),
     ("BF010", {"read_at": "infinity"}),
+    ("BF010", {"created_at": "2999-01-01T00:00:00Z"}),
+    ("BF003", {"kind": "A b", "expires_at": "2020-01-01T00:00:00Z"}),
     ("BF010", {"deliver_at": "2100-01-01T00:00:00Z"}),
 ]
 
@@ -79,6 +81,7 @@ NAMED: list[tuple[dict[str, Any], str]] = [
     ({"read_at": "infinity"}, "[2].read_at"),
     ({"seen_at": 1}, "[2].seen_at"),
     ({"deliver_at": "2100-01-01T00:00:00Z"}, "[2].deliver_at"),
+    ({"created_at": "2999-01-01T00:00:00Z"}, "[2].created_at"),
 ]
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from belfry import carry, errors, migrations
@@ -221,6 +222,30 @@ async def test_sql_prints_what_psql_can_run_as_it_is(
     connection = await connect(empty_database)
     await connection.execute((await migrations.sql(connection)).encode())
     assert await ask.schema(connection) == await ask.schema(await connect(database))
+
+
+async def test_a_migration_that_fails_in_psql_keeps_those_behind_it_from_being_applied(
+    connect: Any, ask: Any, empty_database: str
+) -> None:
+    connection = await connect(empty_database)
+    script = await migrations.sql(connection)
+    first, _, *others = script.split("\n\n-- 00")  # without 0002, as after an error; psql goes on
+    await connection.execute(first.encode())
+    assert len(others) == len(LABELS) - 2
+    for part in others:
+        with pytest.raises(psycopg.errors.RaiseException, match="was left out"):
+            await connection.execute(f"-- {part}".encode())
+        await connection.execute("ROLLBACK")
+    assert await ask.column(connection, "SELECT version FROM belfry.migration") == [1]
+
+
+async def test_what_was_left_out_is_not_applied_above_what_is_newer(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    await connection.execute("DELETE FROM belfry.migration WHERE version = 5")
+    for refuses in (migrations.up, migrations.sql):
+        with pytest.raises(errors.MigrationLeftOut, match=rf"lacks {LABELS[4]}.*--steps {LATEST.version - 5}`"):
+            await refuses(connection)
+    assert await ask.value(connection, "SELECT count(*) FROM belfry.migration") == len(LABELS) - 1
 
 
 # --- the files ---------------------------------------------------------------------------------------------

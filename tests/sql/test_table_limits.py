@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import psycopg
+import pytest
 from psycopg.types.json import Jsonb
 
 FINE: dict[str, Any] = {
@@ -79,6 +81,22 @@ async def test_what_passes_quickly_is_what_the_exact_judge_passes(connect: Any) 
     for first in range(0, len(judged), 200):
         found = await connection.execute(JUDGED, ([Jsonb(each) for each in judged[first : first + 200]],))
         assert await found.fetchall() == []
+
+
+async def test_a_session_of_old_strings_lets_nothing_more_in(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    await connection.execute("SET standard_conforming_strings = off")
+    for kind in ("a b", "aXb.c", "a."):
+        for way in (
+            "INSERT INTO belfry.notification (recipient, kind) VALUES ('u1', %s)",
+            "SELECT belfry.send('u1', %s)",
+        ):
+            with pytest.raises(psycopg.Error, match="this is not a kind"):
+                await connection.execute(way.encode(), (kind,))
+    with pytest.raises(psycopg.Error, match="this is not a recipient"):
+        await ask.call(connection, "send", recipient="a\u0001", kind="k")
+    await ask.call(connection, "send", recipient="u1", kind="a.b")
+    await ask.call(connection, "define_segment", name="pro", filter="plan:pro")
 
 
 async def test_the_usual_notification_never_comes_before_the_exact_judge(connect: Any, ask: Any) -> None:

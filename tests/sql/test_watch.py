@@ -185,6 +185,20 @@ async def test_a_failure_costs_the_application_nothing_and_is_recorded_without_v
     assert await ask.value(shop, "SELECT failing_watches FROM belfry.status") == 1
 
 
+@pytest.mark.parametrize(
+    "body", ["ASSERT of <> 'u1'", "IF of = 'u1' THEN RAISE 'no %', of USING ERRCODE = 'AB001'; END IF"]
+)
+async def test_what_a_function_of_theirs_raises_costs_the_application_nothing(shop: Any, ask: Any, body: str) -> None:
+    await shop.execute(
+        f"CREATE FUNCTION checked(of text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN of; END $$".encode()
+    )
+    await declare(shop, **SHIPPED | {"recipient": "checked(new.owner)"})
+    await shop.execute("UPDATE orders SET status = 'shipped' WHERE id = 1")
+    await shop.execute("UPDATE orders SET status = 'shipped' WHERE id = 2")
+    assert [recipient for recipient, _ in await told(shop)] == ["u2"]
+    assert "u1" not in await ask.value(shop, "SELECT last_message FROM belfry.watched")
+
+
 async def test_a_strict_watch_fails_the_statement(shop: Any, ask: Any) -> None:
     await declare(shop, **SHIPPED | {"condition": "new.note::integer > 0", "strict": True})
     with pytest.raises(psycopg.errors.InvalidTextRepresentation):

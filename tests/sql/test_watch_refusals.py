@@ -92,6 +92,23 @@ async def test_only_the_owner_of_the_table_may(shop: Any, roles: Any) -> None:  
     assert (refusal.value.diag.sqlstate, refusal.value.diag.column_name) == ("BF013", "source")
 
 
+async def test_a_sender_learns_nothing_of_others_watches(shop: Any, ask: Any, roles: Any) -> None:  # noqa: F811
+    owner, other, _ = roles
+    await shop.execute(f"GRANT belfry_sender TO {owner}, {other}".encode())
+    await declare(shop, **SHIPPED | {"condition": "new.note = 'hunter2'"})
+    leak = "CREATE FUNCTION pg_temp.leak(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS $$ BEGIN"
+    async with acting(shop, other):
+        await shop.execute(f"{leak} RAISE 'seen: %', $1; END $$".encode())
+        assert await ask.column(shop, "SELECT name FROM belfry.watched WHERE pg_temp.leak(condition)") == []
+    await shop.execute("DROP TABLE orders")
+    async with acting(shop, other):
+        assert await ask.column(shop, "SELECT name FROM belfry.watched") == []
+        assert not await ask.value(shop, "SELECT belfry.unwatch('shipped')")
+    await shop.execute(f"UPDATE belfry.watch SET declared_by = '{owner}'".encode())
+    async with acting(shop, owner):
+        assert await ask.value(shop, "SELECT belfry.unwatch('shipped')")
+
+
 async def test_checking_an_expression_calls_no_function_of_it(shop: Any, ask: Any) -> None:  # noqa: F811
     await shop.execute("CREATE SEQUENCE called")
     await declare(shop, **SHIPPED | {"condition": "nextval('called') > 0"})

@@ -122,6 +122,14 @@ WHOLE = SHIPPED | {
 }
 
 
+@pytest.mark.parametrize("name", ["r", "s", "belfry_old", "n"])
+async def test_whole_rows_are_right_whatever_a_column_is_called(shop: Any, name: str) -> None:
+    await shop.execute(f"ALTER TABLE orders ADD {name} integer".encode())
+    await declare(shop, **WHOLE)
+    await shop.execute("UPDATE orders SET status = 'paid' WHERE owner = 'u1'")
+    assert [title for _, title in await told(shop)] == ["new paid"]
+
+
 async def test_whole_rows_are_right_though_columns_went_before_and_after(shop: Any) -> None:
     await shop.execute("ALTER TABLE orders ADD late text DEFAULT 'l', DROP id, ADD id serial")
     await declare(shop, **WHOLE)

@@ -50,7 +50,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _act(arguments: argparse.Namespace) -> None:
-    async with common.connected(common.load_client_config(arguments).listen_url) as connection:
+    url = common.load_client_config(arguments).listen_url
+    async with common.connected(url, role="belfry_owner") as connection:
         match arguments.action:
             case "up":
                 done = await migrations.up(connection)
