@@ -1,10 +1,11 @@
-"""The sender pays nothing for the bell: commits a second with 32 clients, four ways, alternating in one run.
+"""The sender pays nothing for the bell: commits a second with 32 clients, five ways, alternating in one run.
 
 Each stands next to bare in time, since the machine is not equally fast for long.
 
 bare: an insert into an identical table without trigger; notify: the same with NOTIFY in every transaction;
-send: `belfry.send`; insert: `INSERT INTO belfry.notification`; with a relay running, once with the disk as it is and
-once with 2 ms more for each flush (`--flush-ms`). Then each of two relays in turn is stopped by SIGSTOP, from rest.
+send: `belfry.send`; insert: `INSERT INTO belfry.notification`; call: bare within the smallest function that returns
+its id, which tells how much of what `send` costs is that it is called. With a relay running, once with the disk as it
+is and once with 2 ms more for each flush (`--flush-ms`). Then each of two relays in turn is stopped by SIGSTOP.
 Marks: send/bare and insert/bare at least 0.95 with the slow flush; insert 0.85 and send 0.75 otherwise; with a stopped
 relay 0.9 of normal after 5 s. How idle the processors were tells which of the two was the limit.
 Check: every table has grown by exactly as many rows as were reported.
@@ -41,6 +42,7 @@ SCRIPTS = {  # in the order of a round: the two that are compared beside what th
     "send": f"SELECT belfry.send({ARGUMENTS});",
     "bare": f"INSERT INTO bench.bare {COLUMNS} VALUES {VALUES};",
     "insert": f"INSERT INTO belfry.notification {COLUMNS} VALUES {VALUES};",
+    "call": f"SELECT bench.call({ARGUMENTS});",
 }
 FEWEST_ROWS = 100_000  # so that what is added within a round is little of it
 FILL = f"SELECT 'r' || floor(1 + random() * 1000)::int, {ROW} FROM generate_series(1, %s)"
@@ -49,6 +51,7 @@ TABLES = {
     "notify": "bench.notify",
     "send": "belfry.notification",
     "insert": "belfry.notification",
+    "call": "bench.bare",
 }
 PREPARE = """
 CREATE SCHEMA bench;
@@ -64,9 +67,17 @@ SELECT pg_temp.alike('bench.bare'), pg_temp.alike('bench.notify');
 CREATE FUNCTION bench.always() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_notify('bench', ''); RETURN NULL; END $$;
 CREATE TRIGGER always AFTER INSERT ON bench.notify FOR EACH STATEMENT EXECUTE FUNCTION bench.always();
+CREATE FUNCTION bench.call(recipient text, kind text, title text, body text, data jsonb) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE sent bigint;
+BEGIN
+    INSERT INTO bench.bare (recipient, kind, title, body, data)
+    VALUES (call.recipient, call.kind, call.title, call.body, call.data) RETURNING bare.id INTO sent;
+    RETURN sent;
+END $$;
 GRANT USAGE ON SCHEMA bench TO belfry_sender;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bench TO belfry_sender;
-GRANT INSERT ON ALL TABLES IN SCHEMA bench TO belfry_sender;
+GRANT INSERT, SELECT ON ALL TABLES IN SCHEMA bench TO belfry_sender;
 """
 DONE = re.compile(r"number of transactions actually processed: (\d+)")
 RATE = re.compile(r"tps = ([\d.]+) \(without initial connection time\)")
@@ -146,7 +157,7 @@ def rest(relays: Sequence[Relay], seconds: float = 0.3, timeout: float = 20) -> 
 
 
 def stretch(on: Stage, load: Load, name: str, seconds: float, result: report.Report) -> tuple[float, float]:
-    """Commits a second of one of the four from rest, and how idle the processors were; checks that they are there."""
+    """Commits a second of one of the five from rest, and how idle the processors were; checks that they are there."""
     rest(on.relays)
     before = rows(on, TABLES[name])
     idled, began = idle_seconds(), time.monotonic()
@@ -158,7 +169,7 @@ def stretch(on: Stage, load: Load, name: str, seconds: float, result: report.Rep
 
 
 def alternate(on: Stage, load: Load, given: argparse.Namespace, result: report.Report, label: str) -> dict[str, float]:
-    """All four from tables of one size, `rounds` times, to and fro; the medians of the ratios within a round."""
+    """All five from tables of one size, `rounds` times, to and fro; the medians of the ratios within a round."""
     rates: dict[str, list[float]] = {name: [] for name in SCRIPTS}
     idle: dict[str, list[float]] = {name: [] for name in SCRIPTS}
     for number in range(given.rounds):
@@ -171,7 +182,7 @@ def alternate(on: Stage, load: Load, given: argparse.Namespace, result: report.R
         result.figures[f"{label}: {name} commits/s"] = report.median(rates[name])
         result.figures[f"{label}: {name} processors idle"] = report.median(idle[name])
     medians: dict[str, float] = {}
-    for name in ("notify", "send", "insert"):
+    for name in ("notify", "call", "send", "insert"):
         ratios = [a / b for a, b in zip(rates[name], rates["bare"], strict=True)]
         medians[name] = result.figures[f"{label}: {name}/bare"] = report.median(ratios)
     return medians
