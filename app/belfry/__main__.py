@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import psycopg
@@ -47,17 +49,20 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    arguments = parse(sys.argv[1:] if argv is None else argv)
+    _open_for_writing("stdout")
+    _open_for_writing("stderr")
+    arguments = parse(typed(sys.argv[1:]) if argv is None else argv)
     debug = getattr(arguments, "debug", False)
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader has what it wanted (`| head`); keep Python from complaining at its exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has what it wanted (`| head`)
+        _give_up_writing()
         return 1
+    except OSError as error:
+        _give_up_writing()
+        return fail(errors.BelfryError(f"the system refused: {error.strerror or error}"), debug=debug)
     except errors.BelfryError as error:
         return fail(error, debug=debug)
     except psycopg.Error as error:
@@ -67,6 +72,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             errors.BelfryError(f"a fault of Belfry itself, {type(error).__name__}: {error}; --debug tells more"),
             debug=debug,
         )
+
+
+def _open_for_writing(name: str) -> None:
+    """Have the stream take any text, whatever the locale, and swallow it where it was closed (`>&-`)."""
+    stream: object = getattr(sys, name)
+    if stream is None:
+        setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - to the end of the process
+    elif isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up_writing() -> None:
+    """Keep Python from trying once more, and complaining, at its exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+
+
+def typed(words: Sequence[str]) -> list[str]:
+    """The words as UTF-8, whatever the locale made of them."""
+    try:
+        return [os.fsencode(word).decode() for word in words]
+    except UnicodeDecodeError:
+        common.note("an argument is not UTF-8")
+        raise SystemExit(2) from None
 
 
 def fail(error: errors.BelfryError, *, debug: bool) -> int:

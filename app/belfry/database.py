@@ -24,6 +24,7 @@ ANEW = 2
 
 _SETTINGS: dict[str, Any] = {
     "autocommit": True,
+    "client_encoding": "utf8",
     "connect_timeout": CONNECT_SECONDS,
     # A link that is cut without a word is found in seconds, not in the two hours of the system's default.
     "keepalives_idle": 2,
@@ -32,7 +33,11 @@ _SETTINGS: dict[str, Any] = {
     "tcp_user_timeout": 6000,
 }
 # jit: the poll beside many gaps looks dear to the planner, and compiling it takes a second each time.
-_DIRECT: dict[str, Any] = {"options": "-c timezone=UTC -c client_min_messages=warning -c jit=off"}
+# The others: a database may have defaults of its own, which nothing here is written for.
+_DIRECT: dict[str, Any] = {
+    "options": "-c timezone=UTC -c datestyle=ISO -c client_min_messages=warning -c jit=off"
+    r" -c default_transaction_isolation=read\ committed"
+}
 _POOLED: dict[str, Any] = {"prepare_threshold": None}
 """A pooler refuses `options`, and in transaction mode gives each transaction another session's prepared statements."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from commandline import SECRET, free_port, refused, run, running, serving
+from commandline import BELFRY, SECRET, environment, free_port, refused, run, running, serving
 
 
 def sql(url: str, statement: str, *values: object) -> list[tuple[object, ...]]:
@@ -44,6 +45,34 @@ def test_the_schema_goes_up_and_down_and_tells_where_it_is(tmp_path: Path, empty
     assert (done.stdout, done.stderr) == ("", "belfry: nothing to do: the schema is up to date\n")
     assert "reverted 0001_core" in migrate("down", "--steps", "100")
     assert "pending" in migrate("status")
+
+
+@pytest.mark.parametrize("where", ["/dev/full", "&-"])
+def test_an_answer_that_cannot_be_written_is_told_in_one_line_or_swallowed(tmp_path: Path, where: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" >{where}', "sh", *BELFRY, "token", "u1", "--secret", SECRET],
+        capture_output=True, text=True, cwd=tmp_path, env=environment(), check=False,
+    )  # fmt: skip
+    told = {"/dev/full": (1, "belfry: the system refused: No space left on device\n"), "&-": (0, "")}
+    assert (done.returncode, done.stderr) == told[where]
+
+
+@pytest.mark.parametrize("settings", [{"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "ascii"}])
+def test_a_name_in_any_alphabet_is_taken_and_shown_in_any_locale(
+    tmp_path: Path, database: str, settings: dict[str, str]
+) -> None:
+    environ = environment(database_url=database) | settings
+    for words in (["send", "jürgen", "k", "--title", "€"], ["erase", "jürgen", "--yes"]):
+        done = subprocess.run([*BELFRY, *words], capture_output=True, env=environ, cwd=tmp_path, check=False)
+        assert done.returncode == 0, done
+    assert sql(database, "SELECT count(*) FROM belfry.notification") == [(0,)]
+
+
+def test_an_argument_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*BELFRY, "token", b"\xff"], capture_output=True, text=True, cwd=tmp_path, env=environment(), check=False
+    )
+    assert (done.returncode, done.stderr) == (2, "belfry: an argument is not UTF-8\n")
 
 
 # --- send and key --------------------------------------------------------------------------------------------

@@ -100,6 +100,20 @@ async def test_its_connections_commit_by_themselves_in_utc_and_carry_their_name(
         assert await cursor.fetchone() == ("UTC", "belfry test")
 
 
+async def test_its_connections_have_what_they_are_written_for_whatever_the_database_prefers(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    with psycopg.connect(database, autocommit=True) as admin:
+        for preference in ("default_transaction_isolation = 'repeatable read'", "datestyle = 'German'"):
+            admin.execute(f'ALTER DATABASE "{name}" SET {preference}'.encode())
+    async with pool_of(database) as pool, pool.connection() as connection:
+        cursor = await connection.execute("SELECT '€', now(), current_setting('default_transaction_isolation')")
+        sign, _, isolation = (await cursor.fetchall())[0]
+        assert (sign, isolation) == ("€", "read committed")
+
+
 async def test_its_queries_are_not_compiled_however_dear_they_look(database: str) -> None:
     """The poll beside many gaps does: compiling it took a second each time, in which it could not be cancelled."""
     async with pool_of(database) as pool, pool.connection() as connection:

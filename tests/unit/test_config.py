@@ -26,6 +26,16 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path) -> None:
     assert (config.host, config.port) == ("0.0.0.0", 82)
 
 
+def test_an_empty_variable_counts_as_not_set_and_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BELFRY_PORT=81\n")
+    assert Config.from_environ(environment({"BELFRY_PORT": ""}, tmp_path)).port == 81
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("NAME=value\n", encoding="utf-8-sig")
+    assert read_env_file(tmp_path / ".env") == {"NAME": "value"}
+
+
 def test_no_env_file_is_no_fault(tmp_path: Path) -> None:
     assert read_env_file(tmp_path / ".env") == {}
 
@@ -41,6 +51,7 @@ def test_no_env_file_is_no_fault(tmp_path: Path) -> None:
         ('NAME="quoted # text" # a comment', "quoted # text"),
         ("NAME='single \"quotes\"'", 'single "quotes"'),
         (r'NAME="a \"b\""', 'a "b"'),
+        (r'NAME="C:\new \\ \$x"', r"C:\new \ $x"),
         ("NAME=", ""),
         ('NAME=""', ""),
         ("NAME=postgresql://u:p@h/d?a=b", "postgresql://u:p@h/d?a=b"),
@@ -51,8 +62,9 @@ def test_a_line_of_the_env_file_is_read_as_shells_read_it(tmp_path: Path, line: 
     assert read_env_file(tmp_path / ".env") == {"NAME": value}
 
 
-def test_a_line_of_the_env_file_that_is_none_is_named_but_not_shown(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(f"A=1\n{SECRET}\n")
+@pytest.mark.parametrize("line", [SECRET, f'NAME="{SECRET}', f"NAME='{SECRET}", f"NAME='{SECRET}'x"])
+def test_a_line_of_the_env_file_that_is_none_is_named_but_not_shown(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"A=1\n{line}\n")
     with pytest.raises(errors.ConfigError, match="line 2") as refused:
         read_env_file(tmp_path / ".env")
     assert SECRET not in str(refused.value)
