@@ -75,6 +75,7 @@ def walk_through(directory: Path, **settings: str | None) -> None:
     """The first minute of a newcomer, and a second start that finds everything."""
     port = str(free_port())
     made: set[str] = set()
+    epochs: set[str] = set()
     for start in (1, 2):
         with running(directory, "serve", "--dev", "--port", port, **settings) as server:
             until(lambda s=server: len(s.out) >= 4 or s.process.poll() is not None)
@@ -89,12 +90,15 @@ def walk_through(directory: Path, **settings: str | None) -> None:
             assert "Hello from the shell" in shell(directory, replay)
             assert run(directory, "key", "list").stdout.count("dev") == 1
             made.add((directory / ".belfry" / "secret").read_text())
+            with psycopg.connect((directory / ".belfry" / "url").read_text()) as connection:
+                epochs.update(token for (token,) in connection.execute("SELECT epoch FROM belfry.settled"))
             assert any("made a secret" in line for line in server.err) == (start == 1)
             assert server.end() == 0
         assert not (directory / ".belfry" / "url").exists()
         assert not (directory / ".belfry" / "address").exists()
         assert len(server.out) == 4
     assert len(made) == 1
+    assert len(epochs - {""}) == len(epochs) == 1  # a tab that knows the positions of one before gets a reset
 
 
 def test_development_mode_with_a_database_installs_the_schema_itself(tmp_path: Path, empty_database: str) -> None:

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
-from belfry import auth, errors, keys, migrations
+from belfry import auth, errors, keys, migrations, queries
 from belfry.commands import common
 from belfry.config import Config
 
@@ -43,6 +43,8 @@ async def prepared(config: Config, address: str) -> AsyncGenerator[tuple[Config,
             applied = await migrations.up(connection)
             if applied:
                 common.note(f"installed the schema: {', '.join(each.label for each in applied)}")
+                if applied[0].version == 1:  # a tab may be open that knows the positions of a database that was removed
+                    await queries.new_epoch(connection, "")
             await keys.ensure(connection, KEY_NAME, key)
         stack.enter_context(announced(directory, config.database_url or "", address))
         yield config, key
