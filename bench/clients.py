@@ -109,7 +109,7 @@ class Client:
         if change["verb"] == "subscribed":
             self.seen.subscribed(change["topic"])
         elif change["verb"] == "unsubscribed":
-            self.seen.unsubscribed(change["id"], change["topic"])
+            self.seen.unsubscribed(change["id"], change["topic"], change.get("until"))
 
 
 def make(

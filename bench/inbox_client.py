@@ -88,7 +88,8 @@ class Reducer:
         self._drop(lambda id, item: id in data["ids"])
 
     def _left(self, data: dict[str, Any]) -> None:
-        self._drop(lambda id, item: id > data["id"] and item.topic == data["topic"])
+        until = data.get("until") or float("inf")  # where the next stay began
+        self._drop(lambda id, item: data["id"] < id < until and item.topic == data["topic"])
 
     def _revised(self, data: dict[str, Any]) -> None:
         content = data.get("notification")

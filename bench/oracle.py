@@ -91,9 +91,11 @@ class Observed:
         self._count += 1
         self._subscribed[topic] = self._count
 
-    def unsubscribed(self, id: int, topic: str) -> None:
-        """An `unsubscribed` change came: drop that topic's items above it."""
-        self.dropped.update(row for row, of in self._topics.items() if of == topic and row > id)
+    def unsubscribed(self, id: int, topic: str, until: int | None) -> None:
+        """An `unsubscribed` change came: drop that topic's items above it, up to where the next stay began."""
+        self.dropped.update(
+            row for row, of in self._topics.items() if of == topic and row > id and (until is None or row < until)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,11 +80,12 @@ class Hub:
         return list(self._by_recipient.get(recipient, ()))
 
     def join(self, stream: Stream, topic: str, since: int) -> None:
-        """A `subscribed` row; one that is known already changes nothing."""
+        """A `subscribed` row; one that is known already changes nothing. A stay before it, that was erased, ends."""
         if not stream.allows(topic):
             return
         stays = stream.stays.setdefault(topic, [])
         if all(stay.since != since for stay in stays):
+            self.leave(stream, topic, since)
             stays.append(Stay(since))
             self._by_topic.setdefault(topic, Audience()).enter(stream, stays[-1])
 

@@ -215,6 +215,16 @@ PASSED: LiteralString = """
         WHERE n.topic IS NOT NULL AND (n.topic, n.id) > (stay.topic, greatest(stay.since, %(after)s))
             AND (n.topic, n.id) <= (stay.topic, least(stay.until - 1, %(head)s))
         ORDER BY n.topic, n.id LIMIT %(page)s) AS posted
+    UNION ALL
+    SELECT told.* FROM unnest(%(topics)s::text[], %(sinces)s::bigint[], %(untils)s::bigint[])
+        AS stay (topic, since, until)
+    CROSS JOIN LATERAL (
+        SELECT c.id, '' FROM belfry.change AS c
+        WHERE %(recipient)s::text IS NULL AND c.recipient IS NULL AND c.verb = 'delivered'
+            AND (c.topic, c.id) > (stay.topic, greatest(stay.since, %(after)s))
+            AND (c.topic, c.id) <= (stay.topic, %(head)s::bigint)
+            AND c.ids[1] > stay.since AND (stay.until IS NULL OR c.ids[1] < stay.until)
+        ORDER BY c.topic, c.id LIMIT %(page)s) AS told
     ORDER BY id LIMIT %(page)s
 """
 
@@ -222,7 +232,10 @@ PASSED: LiteralString = """
 async def passed(
     connection: Connection, recipient: str | None, stays: Sequence[tuple[str, Stay]], after: int, head: int, page: int
 ) -> list[tuple[int, str]]:
-    """A page of the ids and kinds of what was sent to these stays, and to the recipient unless it is None."""
+    """A page of the ids and kinds of what was sent to these stays, and to the recipient unless it is None.
+
+    What was imported is shown by its `delivered` alone: where only membership is in question those are owed as well.
+    """
     cursor = await connection.execute(
         PASSED,
         {

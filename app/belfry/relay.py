@@ -31,7 +31,7 @@ from belfry.reading import Arrivals, News, Reader, Snapshot
 from belfry.recent import Recent
 from belfry.replay import Replay
 from belfry.ringer import Ringer
-from belfry.stream import Stream
+from belfry.stream import Phase, Stream
 from belfry.tracker import Plan, Tracker
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class Relay:
         self.tracker = Tracker()
         self._owners = Owners()
         self.state: State | None = None
+        self._doubted = False  # what was seen; where it was seen is still told by it
         self.bell = Doorbell(config.tick_seconds)
         self._config = config
         self._pool = relay_pool
@@ -143,7 +144,7 @@ class Relay:
             except Exception:
                 # Something may have been seen and not dispatched: let every client resume from what it got.
                 log.exception("the relay starts over after a fault of its own", extra={"action": "relay_failed"})
-                self.state = None
+                self._doubted = True
                 self._end_all()
             self.ready = False
             await self._beat_while_down(backoff.next_seconds())
@@ -171,11 +172,11 @@ class Relay:
             await connection.execute(LEASE, {"lease": f"{lease * 1000:.0f}ms"})
             known = self.state.epoch if self.state else None
             state = await history.take_up(connection, known, self.tracker.head, self._newest)
-        if self.state is None or state.epoch != self.epoch:
+        if self.state is None or self._doubted or state.epoch != self.epoch:
             async with asyncio.timeout(START_SECONDS):
                 state = await settle_far(connection, state, START_SECONDS / 2)
                 await self._start_over(connection, state)
-        self.state = state
+        self.state, self._doubted = state, False
         self._owners.forget(self.tracker)
         self.bell.mode = state.wake_mode
         self._ticked_at = float("-inf")
@@ -278,6 +279,9 @@ class Relay:
         """Hand the rows to the streams. Who learns late of a stay or a choice is replayed what it is owed by that."""
         badges = news.badges or {}
         late = {stream for row, _ in fresh if row.id < before.head for stream in self.hub.learners(row)}
+        for stream in late:
+            if stream.phase is not Phase.LIVE:  # at once, or its replay goes on while the others are written
+                self.hub.end(stream, "rotate")  # it resumes from a cursor in which what it learns is still a gap
         if news.kinds is not None:
             self.hub.declare(news.kinds)
         if fresh:

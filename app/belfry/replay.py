@@ -99,16 +99,17 @@ class Replay:
         """Write page after page; whether something that the client had passed over or had was judged anew."""
         assert start.client is not None
         stays = stream.intervals
-        client, corrected = await self._corrected(stream, start.client, exact=start.exact)
+        client, had, corrected = await self._corrected(stream, start.client, exact=start.exact)
         after = attach.lowest_unseen(client) - 1
         while stream.phase is Phase.REPLAYING:
             page = await self._page(stream, stays, client.unseen(seen.head), seen.head, after)
             if page.pruned > after and not start.everything:
-                client, after = Cursor(page.pruned, (), seen.epoch), page.pruned
+                client = had = Cursor(page.pruned, (), seen.epoch)
+                after = page.pruned
                 await stream.send(sse.body(self._reset(attach.Start(client, "pruned"), seen)))
                 continue
             own = [row for row in page.rows if row.payload is not None and seen.has(row.id) and stream.wants(row)]
-            frames = [framed(row, client, seen) for row in own]
+            frames = [framed(row, client, seen) for row in own if not had.has(row.id)]
             if frames and stream.phase is Phase.REPLAYING:
                 await stream.send(sse.body(b"".join(frames)))
             if len(page.rows) < self._config.page_rows:
@@ -116,9 +117,10 @@ class Replay:
             after = page.rows[-1].id
         return corrected
 
-    async def _corrected(self, stream: Stream, client: Cursor, *, exact: bool) -> tuple[Cursor, bool]:
+    async def _corrected(self, stream: Stream, client: Cursor, *, exact: bool) -> tuple[Cursor, Cursor, bool]:
         """The client's cursor with those rows as gaps that it took for others', or for muted, before it knew better.
 
+        First as it goes onto the wire, whose ranges may be wider, then exactly; last whether anything is corrected.
         A cursor that was widened does not tell what it knew: then it is owed all that it may have passed over, and may
         get some of it again. What it has and would not have been sent is taken back. That frame goes first, with the
         client's own cursor: who is cut off after it is told again.
@@ -133,9 +135,9 @@ class Replay:
             for start in range(0, len(muted), MAX_IDS):
                 taken = {"id": since, "verb": "retracted", "ids": muted[start : start + MAX_IDS]}
                 await stream.send(sse.body(sse.event("change", taken, cursor=str(client))))
+        had = Cursor(client.head, union(client.gaps, owed), client.epoch)
         few = merge_nearest(list(union(owed)), MAX_OWED_RANGES) if len(owed) > MAX_OWED_RANGES else owed
-        corrected = Cursor(client.head, union(client.gaps, few), client.epoch) if owed else client
-        return corrected, bool(owed or muted)
+        return Cursor(client.head, union(client.gaps, few), client.epoch), had, bool(owed or muted)
 
     async def _unsubscribed_then(self, stream: Stream, client: Cursor, *, exact: bool) -> list[Range]:
         """What was sent in a stay of which the client learns late, unless another stay of the topic held it then."""

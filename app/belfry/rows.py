@@ -38,6 +38,9 @@ _NOTIFICATION_CONTENTS: LiteralString = f"""
     n.tenant, extract(epoch FROM n.expires_at)::float8 AS expires_at, n.kind, NULL::bigint AS about,
     NULL::boolean AS enabled
 """
+_REJOINED: LiteralString = """CASE c.verb WHEN 'unsubscribed' THEN (
+        SELECT min(s.since) FROM belfry.subscription AS s
+        WHERE s.recipient = c.recipient AND s.topic = c.topic AND s.since > c.id) END"""
 _CHANGE_CONTENTS: LiteralString = f"""
     , CASE
         WHEN c.verb = 'declared' THEN NULL
@@ -45,8 +48,8 @@ _CHANGE_CONTENTS: LiteralString = f"""
             SELECT convert_to(format('{{"id":%%s,"verb":"revised","ids":[%%s],"notification":%%s}}', c.id, n.id,
                 {_CONTENT}), 'UTF8') FROM belfry.notification AS n WHERE n.id = c.ids[1] AND {_ALIVE})
         ELSE convert_to(json_strip_nulls(row_to_json((
-            SELECT frame FROM (SELECT c.id, c.verb, c.ids, c.through, c.topic, c.kind, c.enabled) AS frame)))::text,
-            'UTF8')
+            SELECT frame FROM (SELECT c.id, c.verb, c.ids, c.through, c.topic, c.kind, c.enabled, {_REJOINED} AS until)
+            AS frame)))::text, 'UTF8')
     END AS payload,
     c.tenant, NULL::float8 AS expires_at,
     CASE c.verb WHEN 'revised' THEN (SELECT n.kind FROM belfry.notification AS n WHERE n.id = c.ids[1]) ELSE c.kind

@@ -1,8 +1,8 @@
 """One open SSE connection: what belongs to it, and how bytes get onto it without waiting. No SQL, no web framework.
 
-`send` of the server finishes at once unless the client's socket is full, so the coroutine is stepped here: no task
-switch and no queue per stream (`docs/decisions/stepped-send.md`). A stream whose `send` suspends is behind: its frames
-queue in a bounded buffer, and past the bound it is cut off; it will replay.
+Our own server takes bytes at once unless the client's socket is full: no task switch and no queue per stream
+(`docs/decisions/stepped-send.md`). A stream that cannot be written to at once, which is each under another server, is
+behind: its frames queue in a bounded buffer that a task writes, and past the bound it is cut off; it will replay.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Stream:
         """Say goodbye and close. A stream that cannot be written to is given a moment, then cut."""
         was, self.phase = self.phase, Phase.ENDED
         self._queue, self._queued = [], 0
-        if was is Phase.LIVE and self._step(sse.body(last_words, more=False)):
+        if was is Phase.LIVE and self.put is not None and self._step(sse.body(last_words, more=False)):
             return
         if was is not Phase.ENDED:
             self._writer = asyncio.create_task(self._close_slowly(last_words, grace_seconds, self._writer))
@@ -148,13 +148,14 @@ class Stream:
             self._writer.cancel()
 
     def _put(self, message: Message, chunk: bytes) -> bool:
-        """Write at once, by the server's quick way or by stepping `send`; False when the socket is full."""
-        if self.put is not None:
-            return self.put(chunk or sse.chunk(message["body"]))
-        return self._step(message)
+        """Write at once where the server can; False where it cannot, or when the socket is full: a task writes then."""
+        return self.put is not None and self.put(chunk or sse.chunk(message["body"]))
 
     def _step(self, message: Message) -> bool:
-        """Run `send` to its end; False when it suspended, which it does before it writes: nothing was sent."""
+        """Run our own server's `send` to its end; False when it suspended, which it does before it writes.
+
+        Another's, or one that a middleware wraps, may suspend after it has written: written again it is there twice.
+        """
         step = self.send(message).__await__()
         try:
             next(step)
@@ -168,11 +169,15 @@ class Stream:
         self._writer = asyncio.create_task(self._catch_up())
 
     async def _catch_up(self) -> None:
-        while self._queue and self.phase is Phase.BEHIND:
-            waiting, self._queue, self._queued = b"".join(self._queue), [], 0
-            await self.send(sse.body(waiting))
-        if self.phase is Phase.BEHIND:
-            self.phase = Phase.LIVE
+        try:
+            while self._queue and self.phase is Phase.BEHIND:
+                waiting, self._queue, self._queued = b"".join(self._queue), [], 0
+                await self.send(sse.body(waiting))
+            if self.phase is Phase.BEHIND:
+                self.phase = Phase.LIVE
+        except Exception:
+            log.exception("a stream could not be written to", extra={"action": "stream_failed"})
+            self._queued = self.buffer_bytes  # whatever comes next is past the bound
 
     async def _close_slowly(self, last_words: bytes, seconds: float, writer: asyncio.Task[None] | None) -> None:
         try:

@@ -18,6 +18,7 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+import uvicorn
 from commandline import SECRET, free_port
 
 from belfry import auth
@@ -121,6 +122,38 @@ async def stops(host: Host, client: Client) -> None:
     client.cut()
     await asyncio.to_thread(host.process.wait, 30)
     assert "Traceback" not in host.log.read_text()
+
+
+async def test_a_middleware_that_waits_after_it_wrote_makes_nothing_twice(database: str, connect: Any) -> None:
+    """Or a server that does, as one that drains its socket after each write."""
+    from belfry import create_app
+
+    belfry = create_app(Config(database_url=database, secret=SECRET))
+
+    async def host(scope: Any, receive: Any, send: Any) -> None:
+        async def counted(message: Any) -> None:
+            await send(message)
+            await asyncio.sleep(0)
+
+        await belfry(scope, receive, counted)
+
+    server = uvicorn.Server(uvicorn.Config(host, port=0, lifespan="on", log_config=None))
+    serving = asyncio.create_task(server._serve())
+    await eventually(lambda: server.started)
+    writer = await connect()
+    port = server.servers[0].sockets[0].getsockname()[1]
+    token = auth.mint(Config(secret=SECRET), "u1", 600)
+    client = await Client(port, "/v1/stream", {"authorization": f"Bearer {token}"}).open()
+    await client.until("ready")
+    titles = [f"number {number}" for number in range(20)]
+    for title in titles:
+        await send(writer, title)
+    assert await client.titles(len(titles)) == titles
+    await send(writer, "end")
+    assert await client.titles(1) == ["end"]
+    client.cut()
+    server.should_exit = True
+    await serving
 
 
 @pytest.mark.parametrize("path", ["/v1/inbox", "/ready", "/metrics", "/v1/stream"])

@@ -96,7 +96,7 @@ def test_a_row_of_somebody_else_or_of_before_or_after_is_foreign(row: int) -> No
 def test_a_late_unsubscribed_takes_back_what_came_above_it() -> None:
     seen = watched(3, 5, 10)
     seen.notification(9, "team")
-    seen.unsubscribed(8, "team")
+    seen.unsubscribed(8, "team", None)
     assert oracle.judge(TABLE, [seen]).clean
 
 

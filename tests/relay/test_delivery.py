@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from streams import Client, Serve, eventually, eventually_is, publish, send, subscribe, told, unsubscribe, value
 
 INSERT = "INSERT INTO belfry.notification (recipient, kind, title) VALUES ('u1', 'test', %s) RETURNING id"
@@ -217,6 +219,26 @@ async def test_a_subscribe_held_open_brings_what_was_published_meanwhile_once(se
     after = await publish(writer, "team:7", "after")
     assert (await client.row())["id"] == after
     assert belfry.replays["rejoin"] == 1
+
+
+@pytest.mark.parametrize("way", ["live", "away"])
+async def test_what_was_imported_under_a_subscribe_held_open_is_told(serve: Serve, connect: Any, way: str):
+    belfry = await serve()
+    slow, writer = await connect(), await connect()
+    client = await belfry.live()
+    async with slow.transaction():
+        await subscribe(slow, "u1", "team:7")
+        imported = await value(writer, """SELECT belfry.import('[{"topic": "team:7", "kind": "test"}]')""")
+        await value(writer, """SELECT belfry.import('[{"topic": "team:8", "kind": "test"}]')""")
+        await send(writer, "mine")
+        assert await client.titles(1) == ["mine"]
+        if way == "away":
+            client.cut()
+    if way == "away":
+        client = await belfry.open(last_id=client.last_id)
+    events = await client.until("ready")
+    assert told(events) == ["subscribed", "delivered", "ready"]
+    assert (events[1].data["ids"], events[2].data["unread"]) == ([imported], 2)
 
 
 async def test_an_unsubscribe_held_open_stops_the_topic_when_it_commits(serve: Serve, connect: Any):

@@ -235,6 +235,29 @@ async def test_a_fault_in_the_loop_sends_every_client_away_to_resume_and_loses_n
     assert waiting.is_set()
 
 
+async def test_a_fault_in_the_loop_does_not_hide_that_the_history_is_another(
+    serve: Serve, connect: Any, caplog: pytest.LogCaptureFixture
+):
+    """A restore in place, at which the relay looks while `belfry.settled` is still empty."""
+    belfry, writer = await serve(), await connect()
+    client = await belfry.live()
+    for title in ("seen", "lost", "lost too"):
+        await send(writer, title)
+    await client.titles(3)
+    client.cut()
+    epoch = await value(writer, "DELETE FROM belfry.settled RETURNING epoch")
+    await eventually(lambda: "starts over after a fault of its own" in caplog.text)
+    async with writer.transaction():
+        await writer.execute("DELETE FROM belfry.notification WHERE title LIKE 'lost%'")
+        await writer.execute("SELECT setval('belfry.position', 1)")
+        await writer.execute("INSERT INTO belfry.settled (through, pruned, epoch) VALUES (1, 0, %s)", (epoch,))
+    for title in ("new", "new", "new"):
+        await send(writer, title)
+    await eventually(lambda: belfry.relay.ready)
+    again = await belfry.open(last_id=client.last_id)
+    assert (await again.next()).name == "reset"
+
+
 async def test_who_waits_to_be_let_in_at_a_fault_of_the_loop_is_not_forgotten(
     serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
 ):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from test_state import call, change, counts
 
+from belfry import hub, rows
 from streams import Serve, publish, send, value
 
 pytestmark = pytest.mark.usefixtures("contents")
@@ -65,6 +67,40 @@ async def test_a_choice_held_open_brings_what_was_sent_meanwhile_once(serve: Ser
     assert events[-1].data["unread"] == 4
     await send(writer, "after")
     assert await client.titles(1) == ["after"]
+
+
+async def test_a_replay_under_way_ends_before_others_are_written_what_it_learns_late(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hub, "YIELD_EVERY", 1)
+    page_was_read, go_on, read = asyncio.Event(), asyncio.Event(), rows.replay
+
+    async def slowly(connection: Any, recipient: str, *more: Any) -> Any:
+        page = await read(connection, recipient, *more)
+        if recipient == "u1" and not page_was_read.is_set():
+            page_was_read.set()
+            await go_on.wait()
+        return page
+
+    monkeypatch.setattr(rows, "replay", slowly)
+    belfry = await serve(recent_rows=0)
+    slow, writer = await connect(), await connect()
+    for number in range(20):
+        await belfry.live(f"other {number}")
+    await call(writer, "set_preference", "u1", "test", False)
+    async with slow.transaction():
+        await call(slow, "set_preference", "u1", "test", True)
+        owed = [await send(writer, f"owed {number}") for number in range(3)]
+        await belfry.caught_up(owed[-1])
+        client = await belfry.open(cursor="0")
+        await asyncio.wait_for(page_was_read.wait(), 10)
+        follow = belfry.relay.hub._follow
+        monkeypatch.setattr(belfry.relay.hub, "_follow", lambda row: (follow(row), go_on.set()))
+        await publish(slow, "*", "to all")  # in one poll with the choice
+    got = [event.data.get("id") for event in await client.rest() if event.name == "message"]
+    again = await belfry.open(last_id=client.last_id or None, cursor=None if client.last_id else "0")
+    got += [event.data["id"] for event in await again.until("ready") if event.name == "message"]
+    assert [got.count(each) for each in owed] == [1, 1, 1]
 
 
 async def test_what_is_muted_is_not_shown_when_it_is_revised(serve: Serve, connect: Any):
