@@ -90,7 +90,7 @@ def walk_through(directory: Path, **settings: str | None) -> None:
             assert "Hello from the shell" in shell(directory, replay)
             assert run(directory, "key", "list").stdout.count("dev") == 1
             made.add((directory / ".belfry" / "secret").read_text())
-            with psycopg.connect((directory / ".belfry" / "url").read_text()) as connection:
+            with psycopg.connect((directory / ".belfry" / "url").read_text().strip()) as connection:
                 epochs.update(token for (token,) in connection.execute("SELECT epoch FROM belfry.settled"))
             assert any("made a secret" in line for line in server.err) == (start == 1)
             assert server.end() == 0
