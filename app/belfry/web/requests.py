@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 HEADER = b"x-request-id"
 REFUSED = frozenset({401, 403, 429})
 
+_WIDGET = re.compile(r"/widget(/|\.js\Z)")
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 
 
@@ -45,6 +46,22 @@ class RequestIds:
             await self._app(scope, receive, send_with_id)
         finally:
             logs.request_id.reset(token)
+
+
+class Shared:
+    """The widget's files are the same for all, and a cache between may keep them: who asks is told to nobody inside.
+
+    The framework would answer with the asking site's origin in place of `*`, and with `Vary` of that alone.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http" and _WIDGET.match(scope["path"].removeprefix(scope.get("root_path", ""))):
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"origin"]
+        await self._app(scope, receive, send)
 
 
 def _given(scope: Any) -> str:
