@@ -94,6 +94,30 @@ async def test_it_is_packed_for_whoever_unpacks(belfry: Belfry):
     assert "accept-encoding" in packed.headers["vary"].lower()
 
 
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip;q=0", False),
+        ("br, GZIP ; Q=0.000, *", False),
+        ("*;q=0", False),
+        ("deflate", False),
+        ("gzip;q=nonsense", False),
+        ("", False),
+        ("gzip;q=0.5, identity", True),
+        ("*", True),
+        ("x-gzip", True),
+    ],
+)
+async def test_who_takes_no_gzip_gets_none(belfry: Belfry, accepted: str, packed: bool):
+    answer = await ask(belfry, "/widget.js", accept_encoding=accepted)
+    assert (answer.headers.get("content-encoding") == "gzip") == packed
+
+
+async def test_a_client_that_wants_it_only_where_it_has_nothing_has_it_already(belfry: Belfry):
+    assert (await ask(belfry, "/widget/client.js", if_none_match="*")).status_code == 304
+    assert (await ask(belfry, "/widget/nothing.js", if_none_match="*")).status_code == 404
+
+
 async def test_its_head_can_be_asked_for(belfry: Belfry):
     answer = await ask(belfry, "/widget.js", "HEAD")
     assert (answer.status_code, answer.content) == (200, b"")

@@ -84,14 +84,30 @@ def _content(name: str) -> bytes:
 
 def _answer(request: Ours, content: bytes, caching: str) -> Response[bytes]:
     """The content, packed where that is understood, or 304 where it is there already."""
-    gzipped = "gzip" in request.headers.get("accept-encoding", "").lower()
+    gzipped = _unpacks(request.headers.get("accept-encoding", ""))
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}{"-gzip" if gzipped else ""}"'
     headers = {**HEADERS, "Cache-Control": caching, "ETag": tag}
-    if tag in request.headers.get("if-none-match", ""):
+    there = request.headers.get("if-none-match", "")
+    if tag in there or there.strip() == "*":
         return Response(b"", status_code=304, headers=headers)
     if gzipped:
         headers["Content-Encoding"] = "gzip"
     return Response(packed(content) if gzipped else content, media_type="text/javascript", headers=headers)
+
+
+def _unpacks(accepted: str) -> bool:
+    """Whether who accepts these codings takes gzip (RFC 9110, 12.5.3); `*` is any other, a weight of 0 means not."""
+    weights = dict(_weighed(each) for each in accepted.lower().split(",") if each.strip())
+    return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
+
+
+def _weighed(coding: str) -> tuple[str, float]:
+    name, *parameters = (part.strip() for part in coding.split(";"))
+    weight = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+    try:
+        return name, float(weight)
+    except ValueError:
+        return name, 0.0
 
 
 routes = [entry, module, kept_module]
