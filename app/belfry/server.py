@@ -99,7 +99,7 @@ def create_app(config: Config | None = None, *, dev_api_key: str = "") -> Litest
         openapi_config=schema.document(__version__),
         logging_config=None,
     )
-    app.asgi_handler = requests.RequestIds(requests.Shared(app.asgi_handler))
+    app.asgi_handler = requests.RequestIds(requests.Shared(requests.Heads(app.asgi_handler)))
     return app
 
 

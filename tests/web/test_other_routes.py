@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from belfry import monitoring
 from streams import Belfry, Serve, eventually, send
 
 
@@ -57,6 +58,35 @@ async def test_ready_is_503_while_the_database_is_away_and_live_is_200(belfry: B
             await connection.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true'.encode())
     await eventually(lambda: belfry.relay.ready)
     assert (await get(belfry, "/ready")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/live", "/ready", "/metrics", "/schema", "/schema/openapi.json", "/v1/inbox"])
+async def test_what_can_be_got_can_be_asked_for_its_head(belfry: Belfry, path: str):
+    await eventually(lambda: belfry.relay.ready)
+    headers = {"authorization": f"Bearer {belfry.token()}"}
+    async with httpx.AsyncClient(base_url=belfry.url, headers=headers) as http:
+        head, whole = await http.head(path), await http.get(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+        assert int(head.headers["content-length"]) > 0
+        assert (await http.head("/nowhere")).status_code == 404
+
+
+async def test_the_port_of_those_who_watch_answers_head_too(belfry: Belfry):
+    await eventually(lambda: belfry.relay.ready)
+    inside = httpx.ASGITransport(monitoring._routes(belfry.app))
+    async with httpx.AsyncClient(transport=inside, base_url="http://here") as http:
+        for path in ("/live", "/ready", "/metrics"):
+            answer = await http.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize("path", ["/v1/stream", "/v1/stream/", "/v1//stream", "//v1/stream"])
+async def test_a_stream_has_no_head(belfry: Belfry, path: str):
+    headers = {"authorization": f"Bearer {belfry.token()}"}
+    async with httpx.AsyncClient(base_url=belfry.url, headers=headers) as http:
+        assert (await http.head(belfry.url + path)).status_code in (404, 405)
+    assert belfry.relay.load == 0
 
 
 async def test_metrics_tell_what_happened(belfry: Belfry, connect: Any):

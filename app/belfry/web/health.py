@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from litestar import MediaType, Response, get
+from litestar import HttpMethod, MediaType, Response, route
 from litestar.di import NamedDependency
 
 from belfry.figures import CONTENT_TYPE, Figures
 from belfry.relay import Relay
 
+METHODS = [HttpMethod.GET, HttpMethod.HEAD]
+"""Uptime monitors ask with HEAD, on the port of those who watch too."""
 
-@get("/live", media_type=MediaType.TEXT, summary="Is the process up?", tags=["health"])
+
+@route("/live", http_method=METHODS, media_type=MediaType.TEXT, summary="Is the process up?", tags=["health"])
 async def live() -> str:
     """Answers as long as the event loop turns."""
     return "ok"
 
 
-@get("/ready", media_type=MediaType.TEXT, summary="Can it serve?", tags=["health"])
+@route("/ready", http_method=METHODS, media_type=MediaType.TEXT, summary="Can it serve?", tags=["health"])
 async def ready(relay: NamedDependency[Relay]) -> Response[str]:
     """200 while the relay reads the database; 503 while it cannot. Open streams stay open either way."""
     if relay.ready:
@@ -23,7 +26,7 @@ async def ready(relay: NamedDependency[Relay]) -> Response[str]:
     return Response("not ready: the database cannot be read", status_code=503)
 
 
-@get("/metrics", media_type=MediaType.TEXT, summary="Prometheus metrics", tags=["health"])
+@route("/metrics", http_method=METHODS, media_type=MediaType.TEXT, summary="Prometheus metrics", tags=["health"])
 async def metrics(figures: NamedDependency[Figures]) -> Response[bytes]:
     """Counters, gauges and a histogram in Prometheus' text format."""
     return Response(figures.text(), media_type=CONTENT_TYPE)

@@ -1,4 +1,7 @@
-"""Every request has an id: the client's own, or a new one. It stands in the answer, in problems, and in the log."""
+"""Around all routes: every request has an id, and what can be got can be asked for its head.
+
+The id is the client's own, or a new one. It stands in the answer, in problems, and in the log.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import time
 from typing import Any
 from urllib.parse import quote
 
+from litestar import HttpMethod
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from belfry import logs
@@ -18,6 +22,7 @@ log = logging.getLogger(__name__)
 HEADER = b"x-request-id"
 REFUSED = frozenset({401, 403, 429})
 
+_STREAM = re.compile("/v1/+stream/*\\Z")
 _WIDGET = re.compile(r"/widget(/|\.js\Z)")
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 
@@ -62,6 +67,24 @@ class Shared:
         if scope["type"] == "http" and _WIDGET.match(scope["path"].removeprefix(scope.get("root_path", ""))):
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"origin"]
         await self._app(scope, receive, send)
+
+
+class Heads:
+    """Answers HEAD as GET, without the content (RFC 9110, 9.3.2); but not of a stream, whose content never ends."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or _STREAM.search(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._app({**scope, "method": HttpMethod.GET}, receive, send_head)
 
 
 def _given(scope: Any) -> str:
