@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -203,6 +204,24 @@ async def test_the_header_wins_over_last_event_id_in_the_query_which_wins_over_c
 
 
 # --- what narrows --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("topic", "a/b"), ("topic", ""), ("topic", "a\0"), ("topic", "t" * 256), ("tenant", "a/b"), ("tenant", "\0")],
+)
+async def test_what_no_topic_and_no_tenant_is_called_is_refused(belfry: Belfry, name: str, given: str):
+    """It would be a stream on which nothing ever comes."""
+    headers = {"authorization": f"Bearer {GOOD}"}
+    async with (
+        httpx.AsyncClient(base_url=belfry.url, headers=headers, params=[("topic", "good"), (name, given)]) as http,
+        http.stream("GET", "/v1/stream") as answer,
+    ):
+        assert answer.status_code == 400
+        document = json.loads(await answer.aread())
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert document["errors"][0]["field"].startswith(name)
+    assert belfry.relay.load == 0
 
 
 @pytest.mark.parametrize(

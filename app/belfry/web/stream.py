@@ -20,7 +20,7 @@ from belfry.config import Config
 from belfry.hub import Stream
 from belfry.protocol import TakeOver, take_over_of
 from belfry.relay import Relay
-from belfry.vocabulary import refusals
+from belfry.vocabulary import QueryNames, QueryTenant, refusals
 
 OVERLOADED_SPREAD_MILLISECONDS = 15_000
 
@@ -86,8 +86,8 @@ async def stream(
     last_event_id: Annotated[
         str | None, QueryParameter(name="lastEventId", description="For polyfills that cannot send the header")
     ] = None,
-    topic: Annotated[list[str] | None, QueryParameter(description="Narrow to these topics")] = None,
-    tenant: Annotated[str | None, QueryParameter(description="Narrow to this tenant")] = None,
+    topic: QueryNames = None,
+    tenant: QueryTenant = None,
     ticket: Annotated[str | None, QueryParameter(description="A ticket instead of a header or cookie")] = None,
 ) -> ASGIResponse:
     """Open the stream: what the client missed since its cursor, then `ready`, then what is new."""
