@@ -48,6 +48,12 @@ async def test_an_item_is_a_frame_and_how_it_stands(api: Api):
     assert (found["next"], found["unread"], found["unseen"]) == (None, 1, 1)
 
 
+async def test_a_page_says_whose_it_is(api: Api):
+    assert (await page(api, recipient='u "1" é'))["recipient"] == 'u "1" é'
+    schema = (await api.http.get("/schema/openapi.json")).json()["components"]["schemas"]["Page"]
+    assert (await page(api)).keys() == schema["properties"].keys()
+
+
 async def test_pages_follow_each_other_newest_first_and_the_last_has_no_next(api: Api):
     await some(api, 5)
     first = await page(api, "limit=2")

@@ -72,6 +72,7 @@ class Page(msgspec.Struct):
     unread: int
     unseen: int
     cursor: Annotated[str, Meta(examples=["1042~3,8-9"])]
+    recipient: Annotated[str, Meta(description="Whose it is: the cookie may be another than the page was opened with.")]
 
 
 class Counts(msgspec.Struct):
@@ -146,6 +147,7 @@ async def page(
         "unread": found.counts.unread,
         "unseen": found.counts.unseen,
         "cursor": found.tracker.text(epoch),
+        "recipient": me.recipient,
     }
     content = b'{"items":[%b],%b' % (b",".join(found.items), msgspec.json.encode(rest)[1:])
     return Response(content, media_type="application/json")
