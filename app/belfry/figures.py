@@ -16,7 +16,8 @@ from belfry.pruning import Pruning
 from belfry.relay import SOURCES, Relay
 from belfry.replay import Replay
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = "text/plain; version=0.0.4"
+"""The framework adds the charset."""
 REPLAY_SOURCES = ("none", "recent", "table", "rejoin")
 RESETS = ("pruned", "epoch", "malformed")
 ENDS = ("drain", "rotate", "expired", "lagging", "limit")

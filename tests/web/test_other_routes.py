@@ -27,7 +27,7 @@ async def metrics(belfry: Belfry) -> dict[str, float]:
     """Every sample, by its name and labels."""
     answer = await get(belfry, "/metrics")
     assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     return {
         sample.name + "".join(f" {each}" for each in sample.labels.values()): sample.value
         for family in text_string_to_metric_families(answer.text)
@@ -140,6 +140,7 @@ async def test_the_openapi_document_names_the_routes(belfry: Belfry):
     answer = await get(belfry, "/schema/openapi.json")
     assert answer.status_code == 200
     assert {"/v1/stream", "/v1/notifications", "/live", "/ready", "/metrics"} <= answer.json()["paths"].keys()
+    assert answer.json()["paths"]["/ready"]["get"]["responses"].keys() == {"200", "503"}
 
 
 async def test_the_demo_is_there_in_development_mode_only(serve: Serve):

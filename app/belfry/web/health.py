@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from litestar import HttpMethod, MediaType, Response, route
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 
 from belfry.figures import CONTENT_TYPE, Figures
 from belfry.relay import Relay
@@ -18,7 +19,14 @@ async def live() -> str:
     return "ok"
 
 
-@route("/ready", http_method=METHODS, media_type=MediaType.TEXT, summary="Can it serve?", tags=["health"])
+@route(
+    "/ready",
+    http_method=METHODS,
+    media_type=MediaType.TEXT,
+    summary="Can it serve?",
+    tags=["health"],
+    responses={503: ResponseSpec(str, media_type=MediaType.TEXT, description="The database cannot be read")},
+)
 async def ready(relay: NamedDependency[Relay]) -> Response[str]:
     """200 while the relay reads the database; 503 while it cannot. Open streams stay open either way."""
     if relay.ready:
