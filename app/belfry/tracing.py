@@ -51,8 +51,19 @@ async def trace(connection: Connection, number: int, recipient: str) -> Trace:
         return Trace(*(await cursor.fetchall())[0])
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was sent: as JSON, and what a line can tell of it.
+
+    Postgres keeps deeper JSON and longer numbers than Python reads: what the sender made up is only passed on.
+    """
+
+    told: dict[str, Any]
+    json: bytes
+
+
 CONTENT: LiteralString = """
-    SELECT row_to_json(content) FROM (
+    SELECT to_jsonb(content) - '{data,actions,actor}'::text[], convert_to(row_to_json(content)::text, 'UTF8') FROM (
         SELECT n.id, n.recipient, n.topic, n.tenant, n.kind, n.title, n.body, n.action_url, n.actions, n.data, n.actor,
             n.tags, n.severity, n.created_at, n.expires_at, n.revised_at, n.ended_at, n.group_key, n.dedupe_key,
             NULL::timestamptz AS deliver_at
@@ -64,11 +75,11 @@ CONTENT: LiteralString = """
 """
 
 
-async def content(connection: Connection, number: int) -> dict[str, Any] | None:
+async def content(connection: Connection, number: int) -> Content | None:
     """What was sent, or is scheduled (below zero); None where there is none."""
     cursor = await connection.execute(CONTENT, {"id": number}, prepare=True)
     found = await cursor.fetchone()
-    return found[0] if found else None
+    return Content(*found) if found else None
 
 
 REACH: LiteralString = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -12,7 +13,7 @@ import pytest
 from belfry import __main__ as cli
 from belfry import errors, workers
 from belfry.auth import Verifier
-from belfry.commands import common, dev, tail, tail_stream
+from belfry.commands import common, dev, tail, tail_stream, tail_table
 from belfry.config import SETTINGS, Config
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
@@ -267,6 +268,27 @@ def test_a_notification_cannot_write_to_the_terminal_what_it_likes() -> None:
     line = tail.line({**ROW, "title": "\x1b[2Jgone\r\n\x9b31m", "body": "x" * 1000})
     assert line.isprintable()
     assert len(line) == tail.MAX_CHARACTERS
+
+
+DEEP = '{"id":7,"topic":"t","data":' + '{"a":' * 6000 + "1" + "}" * 6001
+LONG = json.dumps({**ROW, "data": "HERE"}).replace('"HERE"', "1" + "0" * 5000)
+
+
+def test_data_that_python_cannot_read_do_not_end_the_tail(capsys: pytest.CaptureFixture[str]) -> None:
+    tail._show_line(DEEP)
+    tail._only("t", tail._show_line)(DEEP)
+    tail._show_line(LONG)
+    told = capsys.readouterr()
+    assert told.err.count("Notification 7 is nested too deep") == 2
+    assert told.out.endswith("  7  u1  comment.created  Hello · world\n")
+    assert tail_table._content(f"data: {DEEP}\n\n".encode()) == DEEP
+    tail._show_json(DEEP)
+    assert capsys.readouterr().out == f"{DEEP}\n"
+
+
+@pytest.mark.parametrize("created_at", ["infinity", "12026-01-02T03:04:05+00:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_python_has_not_does_not_end_the_tail(created_at: str) -> None:
+    assert tail.line({**ROW, "created_at": created_at}).endswith("  7  u1  comment.created  Hello · world")
 
 
 def test_an_event_stream_is_read_as_the_specification_says() -> None:

@@ -30,6 +30,16 @@ async def test_a_look_shows_the_content_and_how_many_have_it_saw_it_read_it(api:
     assert found["reach"] == {"sent": 3, "seen": 2, "read": 1, "archived": 0}
 
 
+@pytest.mark.parametrize("odd", ['{"a":' * 6000 + "1" + "}" * 6000, '{"n": 1' + "0" * 5000 + "}"])
+async def test_data_that_python_cannot_read_are_passed_on(api: Api, odd: str):
+    sent = await value(api.writer, "SELECT belfry.send('u1', 'test', 'odd', data => %s)", odd)
+    answer = await api.as_backend("GET", f"/v1/notifications/{sent}?recipient=u1")
+    assert answer.status_code == 200, answer.text[:500]
+    assert odd.replace(": ", ":") in answer.text.replace(": ", ":")
+    assert '"sent":1' in answer.text
+    assert '"verdict":"They have it' in answer.text
+
+
 async def test_the_reach_of_a_direct_notification_and_of_a_broadcast(api: Api):
     direct = await send(api.writer, "one")
     for recipient in ("u1", "u2"):

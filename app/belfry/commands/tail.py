@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,8 @@ EXAMPLES = """\
   belfry tail --recipient u1 --json | jq .title"""
 
 MAX_CHARACTERS = 160
+
+_ID = re.compile(r'\{"id": ?(\d+)')
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +66,8 @@ def _only(topic: str, show: Callable[[str], None]) -> Callable[[str], None]:
     """Without the direct notifications, which a stream that is narrowed to a topic carries beside it."""
 
     def show_some(text: str) -> None:
-        if json.loads(text)["topic"] == topic:
+        notification = _read(text)
+        if notification is not None and notification["topic"] == topic:
             show(text)
 
     return show_some
@@ -74,17 +78,44 @@ def _show_json(text: str) -> None:
 
 
 def _show_line(text: str) -> None:
-    common.say(line(json.loads(text)))
+    notification = _read(text)
+    if notification is not None:
+        common.say(line(notification))
+
+
+def _read(text: str) -> Any:
+    """The notification, whole numbers as text: Postgres takes longer ones than Python. None, and a word, where it is
+    nested deeper than Python reads.
+    """
+    try:
+        return json.loads(text, parse_int=str)
+    except RecursionError:
+        found = _ID.match(text)
+        common.note(f"Notification {found[1] if found else 'unknown'} is nested too deep to be shown here.")
+        return None
 
 
 def line(notification: Mapping[str, Any]) -> str:
     """A notification for a terminal: nothing in it can move the cursor or begin another line."""
-    when = datetime.fromisoformat(notification["created_at"]).astimezone()
     audience = notification["recipient"] if notification["topic"] is None else f"[{notification['topic']}]"
     severity = "" if notification["severity"] == "info" else f"({notification['severity']}) "
     text = " · ".join(part for part in (notification["title"], notification["body"]) if part)
-    parts = [f"{when:%H:%M:%S}", str(notification["id"]), audience, notification["kind"], severity + text]
+    parts = [
+        _clock(notification["created_at"]),
+        str(notification["id"]),
+        audience,
+        notification["kind"],
+        severity + text,
+    ]
     return _harmless("  ".join(parts).rstrip())
+
+
+def _clock(created_at: str) -> str:
+    """The time of day here; a plain INSERT may have said `infinity`, or a year that Python has not."""
+    try:
+        return f"{datetime.fromisoformat(created_at).astimezone():%H:%M:%S}"
+    except (ValueError, OverflowError):
+        return "--:--:--"
 
 
 def _harmless(text: str) -> str:

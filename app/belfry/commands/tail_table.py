@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
-from typing import Any
 
 import psycopg
 
@@ -90,6 +88,5 @@ class _Reader:
 
 
 def _content(payload: bytes) -> str:
-    """The JSON of a frame."""
-    fields: Any = payload.removeprefix(b"data:").strip()
-    return json.dumps(json.loads(fields), ensure_ascii=False)
+    """The JSON of a frame, as it is."""
+    return payload.removeprefix(b"data:").strip().decode()

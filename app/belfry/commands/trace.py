@@ -43,7 +43,7 @@ async def _trace(arguments: argparse.Namespace) -> int:
     async with common.connected(common.load_client_config(arguments).database_url, role="belfry_relay") as connection:
         content = await tracing.content(connection, arguments.id)
         if content:
-            for line in _content(content, await tracing.reach(connection, arguments.id)):
+            for line in _content(content.told, await tracing.reach(connection, arguments.id)):
                 common.say(line)
         if arguments.recipient is not None:
             traced = await tracing.trace(connection, arguments.id, arguments.recipient)
