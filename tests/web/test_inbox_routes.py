@@ -301,6 +301,8 @@ async def test_foreign_unknown_and_repeated_ids_are_passed_over_and_the_rest_is_
         ("snooze", {"ids": [1], "until": "2001-01-01T00:00:00Z"}, 422, "until"),
         ("snooze", {"ids": [1], "until": "infinity"}, 422, "until"),
         ("snooze", {"ids": [1], "until": "tomorrow or so"}, 422, "until"),
+        ("snooze", {"ids": [1], "until": "tomorrow"}, 422, "until"),
+        ("1/snooze", {"until": "2999-01-01"}, 422, "until"),
         ("snooze", {"ids": [1], "until": ""}, 422, "until"),
         ("snooze", {"ids": [1], "until": "nul \0"}, 422, "until"),
         ("snooze", {"ids": [1], "until": 1}, 400, "until"),

@@ -150,6 +150,8 @@ async def test_a_revision_is_live_and_leaves_what_it_does_not_name(api: Api):
         ({"title": "nul\0"}, 422, "title"),
         ({"data": {"deep": [{"nul": "\0"}]}}, 422, "data.deep[0].nul"),
         ({"expires_at": "yesterday or so"}, 422, "expires_at"),
+        ({"expires_at": "tomorrow"}, 422, "expires_at"),
+        ({"deliver_at": "epoch"}, 422, "deliver_at"),
         ({"title": "", "expires_at": ""}, 422, "expires_at"),
         ({"deliver_at": "2999-01-01T00:00:00Z"}, 422, "deliver_at"),
         ({"body": "x" * 65_537}, 413, None),

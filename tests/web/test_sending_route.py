@@ -124,6 +124,43 @@ async def test_what_the_database_refuses_is_422_in_its_own_words_and_nothing_is_
 
 
 @refusals
+@pytest.mark.parametrize("name", ["deliver_at", "expires_at"])
+@pytest.mark.parametrize(
+    "time",
+    [
+        *(
+            "tomorrow",
+            "epoch",
+            "now",
+            "infinity",
+            "01/02/2031",
+            "2031-01-31",
+            "2031-01-31T12:00:00",
+            "2031-01-31T12:00Z",
+        ),
+        *("2031-01-31 12:00:00+02", "2031-01-31T12:00:00 Europe/Berlin", "2031-02-30T12:00:00Z", "20310131T120000Z"),
+        *("2031-01-31T24:00:00Z", "2031-01-31T12:00:00Z\n", "２０31-01-31T12:00:00Z"),
+    ],
+)
+async def test_a_time_that_could_be_mistaken_is_refused_with_an_example(refusing: Api, name: str, time: str):
+    body = [{"recipient": "u1", "kind": "test"}, {"recipient": "u1", "kind": "test", name: time}]
+    answer = await refusing.as_backend("POST", "/v1/notifications", body)
+    assert (answer.status_code, fields(answer)) == (422, [f"[1].{name}"])
+    assert "2031-01-31T1" in answer.json()["detail"] or "2031-02-30" in answer.json()["detail"]
+    assert await value(refusing.writer, COUNT) == 0
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2031-01-31T12:00:00.123456Z", "2031-01-31T14:00:00.123456+02:00", "2031-01-31t06:30:00.123456-05:30"],
+)
+async def test_a_time_with_its_offset_is_kept_to_the_microsecond(api: Api, time: str):
+    answer = await api.as_backend("POST", "/v1/notifications", {"recipient": "u1", "kind": "test", "expires_at": time})
+    assert answer.status_code == 201, answer.text
+    assert await value(api.writer, "SELECT expires_at = '2031-01-31 12:00:00.123456+00' FROM belfry.notification")
+
+
+@refusals
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -13,6 +13,7 @@ from msgspec import Meta
 from belfry import access, database, managing
 from belfry.database import Pool
 from belfry.vocabulary import Key, Kind, Name, Severity, Tenant, Time, refusals, routes_at
+from belfry.web import require_times
 
 MAX_ITEMS = 1000
 
@@ -52,6 +53,8 @@ async def take_over(
     data: JSONBody[Annotated[list[Imported], Meta(min_length=1, max_length=MAX_ITEMS)]], pool: NamedDependency[Pool]
 ) -> Ids:
     """Silently: no frames, but the numbers beside the bells follow. All or none."""
+    for index, each in enumerate(data):
+        require_times(each, f"[{index}].")
     items = msgspec.to_builtins(data)
     return Ids(await database.transacted(pool, lambda connection: managing.import_items(connection, items)))
 

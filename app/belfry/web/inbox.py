@@ -30,6 +30,7 @@ from belfry.vocabulary import (
     refusals,
     routes_at,
 )
+from belfry.web import require_times
 
 MAX_ITEMS = 100
 States = Literal["all", "unread", "read", "unseen", "seen", "archived", "snoozed"]
@@ -214,6 +215,7 @@ async def snooze_some(
     data: JSONBody[SomeUntil], me: NamedDependency[Credential], pool: NamedDependency[Pool]
 ) -> Changed:
     """They leave list and counts, and come back live."""
+    require_times(data)
     return await _change(pool, me, lambda connection, who: inbox.snooze(connection, who, data.ids, data.until))
 
 
@@ -222,6 +224,7 @@ async def snooze_one(
     id: PathPosition, data: JSONBody[Until], me: NamedDependency[Credential], pool: NamedDependency[Pool]
 ) -> Changed:
     """It leaves list and counts, and comes back live."""
+    require_times(data)
     return await _change(pool, me, lambda connection, who: inbox.snooze(connection, who, [id], data.until), only=id)
 
 

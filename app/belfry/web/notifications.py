@@ -27,6 +27,7 @@ from belfry.vocabulary import (
     refusals,
     routes_at,
 )
+from belfry.web import require_times
 
 MAX_BATCH = 1000
 AUDIENCES = ("recipient", "recipients", "topic", "broadcast")
@@ -104,6 +105,7 @@ async def send(
     batch = data if isinstance(data, list) else [data]
     for index, each in enumerate(batch):
         _require_one_audience(each, _prefix(data, index))
+        require_times(each, _prefix(data, index))
     asked = Asked(api_key.name, idempotency_key, msgspec.json.encode(data, order="deterministic"))
 
     async def work(connection: database.Connection) -> Response[Sent]:
@@ -215,6 +217,7 @@ async def look(id: PathNumber, pool: NamedDependency[Pool], recipient: QueryName
 )
 async def revise(id: PathNumber, data: JSONBody[Content], pool: NamedDependency[Pool]) -> Sent:
     """Change what was sent, live everywhere, or what is scheduled and when; what is left out stays as it is."""
+    require_times(data)
     async with pool.connection() as connection, connection.transaction():
         _require_found(await managing.revise(connection, id, msgspec.to_builtins(data)), id)
         if data.deliver_at is not None and not await managing.reschedule(connection, id, data.deliver_at):

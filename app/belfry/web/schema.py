@@ -20,6 +20,7 @@ DESCRIPTION = """\
 Recipients come with a JWT (`sub` is the recipient, `exp` is required; `topics` and `tenant` only narrow) as a bearer \
 token or in the cookie `belfry_token`; what changes something with the cookie needs JSON and an `Origin` that is known.
 Backends come with an API key as a bearer token: its scope `send` sends, `manage` does all else.
+Times are those of RFC 3339 with their offset from UTC, such as `2031-01-31T12:00:00Z`.
 Errors are problem documents (RFC 9457); `errors` names the fields at fault.
 Every answer has an `X-Request-ID`: that of the request, or a new one; a problem tells it too, and so does the log."""
 
