@@ -125,15 +125,25 @@ async def test_a_reset_is_counted_by_its_reason(belfry: Belfry):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/nowhere", 404), ("POST", "/v1/stream", 405), ("DELETE", "/live", 405)]
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/nowhere", 404, "/schema"),
+        ("GET", "/v1/notifications/one", 404, "/schema"),
+        ("POST", "/v1/stream", 405, "GET"),
+        ("DELETE", "/live", 405, "HEAD"),
+        ("PUT", "/v1/notifications/1", 405, "PATCH"),
+    ],
 )
-async def test_every_error_is_a_problem_document(belfry: Belfry, method: str, path: str, status: int):
+async def test_every_error_is_a_problem_document_that_says_what_to_do(
+    belfry: Belfry, method: str, path: str, status: int, words: str
+):
     async with httpx.AsyncClient(base_url=belfry.url) as http:
         answer = await http.request(method, path)
     document = answer.json()
     assert answer.status_code == document["status"] == status
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert {"type", "title", "status", "detail"} <= document.keys()
+    assert words in document["detail"]
 
 
 async def test_the_openapi_document_names_the_routes(belfry: Belfry):

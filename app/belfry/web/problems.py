@@ -30,9 +30,18 @@ def problem(status: int, title: str, detail: str, headers: dict[str, str] | None
 def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """What the framework refused: a wrong route, method, parameter or body."""
     faults = _faults(request, error.extra)
-    detail = " ".join(f"{fault['field']}: {fault['detail']}." for fault in faults) or error.detail
+    detail = " ".join(f"{fault['field']}: {fault['detail']}." for fault in faults) or _advice(error)
     more = {"errors": faults} if faults else {}
     return problem(error.status_code, HTTPStatus(error.status_code).phrase, detail, error.headers, **more)
+
+
+def _advice(error: HTTPException) -> str:
+    """What to do where the framework only repeats the title."""
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return "There is no such path here: /schema lists those that there are."
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and error.headers:
+        return f"The method is not one of this path, which takes {error.headers['allow']}."
+    return error.detail
 
 
 def _faults(request: Request[Any, Any, Any], extra: Any) -> list[dict[str, str]]:
