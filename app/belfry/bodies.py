@@ -27,13 +27,13 @@ async def check(request: Request[Any, Any, Any]) -> None:
     body = await request.body()
     try:
         _require(parameter.raw, body)
+        if b"\\u" in body or b"\0" in body:
+            _require_writable(body)
     except msgspec.ValidationError as error:
         what, field = _explained(str(error))
         raise errors.BadRequest(f"{what}.", field=field) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise errors.BadRequest(f"The body is no JSON that can be read: {error}.", field="body") from None
-    if b"\\u" in body or b"\0" in body:
-        _require_writable(body)
 
 
 def _explained(text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from litestar.params import PathParameter, QueryParameter
 from litestar.routes import HTTPRoute
 from msgspec import UNSET, Meta, UnsetType
 
+from belfry import errors
 from belfry.cursor import MAX_POSITION
 
 MAX_IDS = 10_000
@@ -39,6 +41,10 @@ Name = Annotated[str, _said(pattern=NAME_PATTERN, examples=["team:7"])]
 Kind = Annotated[str, _said(pattern=KIND_PATTERN, maxLength=255, examples=["comment.created"])]
 KindOrAll = Annotated[str, _said(pattern=KIND_OR_ALL_PATTERN, maxLength=255, examples=["*"])]
 Time = Annotated[str, _said(format="date-time", examples=["2031-01-31T12:00:00Z"])]
+_HOLDS_TIME = re.compile(r"_at$|^until$")
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?(Z|[+-]\d\d:\d\d)\Z", re.ASCII | re.IGNORECASE
+)
 Tenant = Annotated[str, _said(pattern=TENANT_PATTERN, examples=["acme"])]
 Key = Annotated[str, _said(minLength=1, maxLength=255)]
 Severity = Literal["info", "success", "warning", "error"]
@@ -119,3 +125,19 @@ def refusals(*statuses: int) -> Mapping[int, ResponseSpec]:
         )
         for status in sorted({400, 401, 403, 422, 429, 503, *statuses})
     }
+
+
+def require_times(given: msgspec.Struct, prefix: str = "") -> None:
+    """Raise Unprocessable for a field that holds no date-time of RFC 3339; `prefix` is where the fields stand.
+
+    Postgres reads more: "tomorrow", or days whose order and zone depend on settings. What was mistyped would be sent
+    at once, or on another day.
+    """
+    for name in given.__struct_fields__:
+        value = getattr(given, name) if _HOLDS_TIME.search(name) else None
+        if value is not None and not _TIME.match(value):
+            raise errors.Unprocessable(
+                f"{value[:40]!r} is no time: write it with its offset, as in 2031-01-31T12:00:00Z or"
+                " 2031-01-31T13:00:00+01:00.",
+                field=f"{prefix}{name}",
+            )

@@ -216,11 +216,15 @@ async def test_what_has_not_the_right_shape_is_400_and_nothing_is_sent(refusing:
     assert await value(refusing.writer, COUNT) == 0
 
 
-async def test_what_is_no_json_is_400(belfry: Belfry, key: str):
+DEEP = b'{"recipient": "u1", "kind": "k", "title": "\\u0041", "data": {"a": %b%b}}'
+
+
+@pytest.mark.parametrize("body", [b"{", DEEP % (b"[" * 900, b"]" * 900), DEEP % (b"[" * 20_000, b"]" * 20_000)])
+async def test_what_is_no_json_that_can_be_read_is_400(belfry: Belfry, key: str, body: bytes):
     async with httpx.AsyncClient(base_url=belfry.url) as http:
         answer = await http.post(
             "/v1/notifications",
-            content=b"{",
+            content=body,
             headers={"authorization": f"Bearer {key}", "content-type": "application/json"},
         )
     assert answer.status_code == 400

@@ -12,8 +12,7 @@ from msgspec import Meta
 
 from belfry import access, database, managing
 from belfry.database import Pool
-from belfry.vocabulary import Key, Kind, Name, Severity, Tenant, Time, refusals, routes_at
-from belfry.web import require_times
+from belfry.vocabulary import Key, Kind, Name, Severity, Tenant, Time, refusals, require_times, routes_at
 
 MAX_ITEMS = 1000
 

@@ -28,9 +28,9 @@ from belfry.vocabulary import (
     QueryTexts,
     Time,
     refusals,
+    require_times,
     routes_at,
 )
-from belfry.web import require_times
 
 MAX_ITEMS = 100
 States = Literal["all", "unread", "read", "unseen", "seen", "archived", "snoozed"]

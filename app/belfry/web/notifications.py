@@ -25,9 +25,9 @@ from belfry.vocabulary import (
     Tenant,
     Time,
     refusals,
+    require_times,
     routes_at,
 )
-from belfry.web import require_times
 
 MAX_BATCH = 1000
 AUDIENCES = ("recipient", "recipients", "topic", "broadcast")
