@@ -36,6 +36,8 @@ export class BelfryBell extends BelfryElement {
     this.root.append(make('div', { part: 'root' }, this.#button, this.#popover, this.#toasts.element, this.#live));
     this.#button.popoverTargetElement = this.#popover;
     this.#inbox.setAttribute('exportparts', PARTS);
+    this.#inbox.setAttribute('hosted', ''); // by the bell: it has no client of its own
+    this.#popover.append(this.#inbox);
     this.#popover.addEventListener('toggle', (event) => this.#toggled(/** @type {ToggleEvent} */ (event).newState === 'open'));
   }
 
@@ -62,16 +64,14 @@ export class BelfryBell extends BelfryElement {
   /** @type {T.Begin} */
   begin(client, signal) {
     this.#inbox.client = client;
-    this.#popover.append(this.#inbox); // not before: it would open one of its own
     const off = [
       client.on('counts', () => this.#count()),
       client.on('notification', ({ item, leading }) => this.#arrived(item, leading)),
     ];
     signal.addEventListener('abort', () => {
       for (const each of off) each();
-      clearTimeout(this.#speaking);
+      this.#inbox.client = null;
       this.#unlook();
-      entitle(this, '');
     });
     const look = () => {
       this.#unlook();
@@ -84,6 +84,15 @@ export class BelfryBell extends BelfryElement {
     addEventListener('resize', () => this.#place(), { signal });
     addEventListener('scroll', () => this.#place(), { signal, capture: true, passive: true });
     this.addEventListener('belfry-select', (event) => queueMicrotask(() => event.defaultPrevented && this.hide()), { signal });
+  }
+
+  forget() {
+    clearTimeout(this.#speaking);
+    this.#speaking = undefined;
+    this.#unsaid = [];
+    this.#live.textContent = '';
+    this.#toasts.clear();
+    this.#count();
   }
 
   render() {

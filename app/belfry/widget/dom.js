@@ -73,6 +73,9 @@ export const place = (popover, anchor) => {
   popover.style.top = inside(below, innerHeight - height);
 };
 
+/** A popover that is not in a page throws. @type {T.Hide} */
+export const hide = (popover) => popover.isConnected && popover.hidePopover();
+
 /** @type {T.Arrow} */
 export const arrow = (event, all) => {
   const { key, altKey, ctrlKey, metaKey } = event;

@@ -40,9 +40,8 @@ export class BelfryElement extends Base {
 
   set client(client) {
     if (client === this.client) return;
-    this.#end();
     this.#given = client;
-    this.#settle();
+    this.#restart();
   }
 
   /** The recipient's JWT, or what brings a fresh one; it wins over the attribute. */
@@ -95,6 +94,9 @@ export class BelfryElement extends Base {
   /** A client is there; what is registered with the signal ends with it. @type {T.Begin} */
   begin() {}
 
+  /** Nothing of the person before may stay. */
+  forget() {}
+
   /** What was set before the element was defined. @param {string} name */
   #upgrade(name) {
     if (!Object.hasOwn(this, name)) return;
@@ -116,15 +118,28 @@ export class BelfryElement extends Base {
       this.#own = this.#make();
       this.#own.open();
     }
-    this.begin(/** @type {T.Client} */ (this.client), signal);
+    const client = /** @type {T.Client} */ (this.client);
+    this.begin(client, signal);
+    this.#follow(client, signal);
     this.#translate();
   }
 
+  /** One client may go from person to person: its token is a function, or a cookie. @type {T.Begin} */
+  #follow(client, signal) {
+    let { recipient: who } = client.snapshot;
+    const off = client.on('snapshot', ({ recipient }) => {
+      if (who && recipient !== who) this.forget();
+      who = recipient;
+    });
+    signal.addEventListener('abort', off);
+  }
+
   #end() {
-    this.#begun?.abort();
-    this.#begun = null;
-    this.#own?.close();
-    this.#own = null;
+    const [begun, own] = [this.#begun, this.#own];
+    this.#begun = this.#own = null;
+    begun?.abort();
+    own?.close();
+    if (begun) this.forget();
   }
 
   #restart() {

@@ -33,6 +33,7 @@ export type Link = (value: string | null | undefined) => string;
 export type Cut = (text: string | null | undefined) => string;
 /** Put a popover at its button, inside the window. */
 export type Place = (popover: HTMLElement, anchor: HTMLElement) => void;
+export type Hide = (popover: HTMLElement) => unknown;
 /** Focus the one that a key of the keyboard means; undefined: it means none. */
 export type Arrow = (event: KeyboardEvent, all: HTMLElement[]) => HTMLElement | undefined;
 
@@ -109,9 +110,8 @@ export interface List {
 export type CreateList = (act: Act) => List;
 
 // preferences.js
-export type ShowPreferences = (
-  panel: HTMLElement, client: Client, words: Texts, failed: (fault: unknown) => void,
-) => Promise<void>;
+/** What loads them anew. */
+export type ShowPreferences = (panel: HTMLElement, client: Client, words: Texts, failed: () => void) => () => void;
 
 // inbox.js
 export type FilterOf = (tab: string) => Filter;

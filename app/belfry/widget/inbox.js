@@ -1,5 +1,5 @@
 /** `<belfry-inbox>`: the list. @import * as T from './elements.js' */
-import { arrow, icon, link, make, place, tool } from './dom.js';
+import { arrow, hide, icon, link, make, place, tool } from './dom.js';
 import { BelfryElement } from './element.js';
 import { createList } from './list.js';
 import { showPreferences } from './preferences.js';
@@ -11,6 +11,8 @@ const SEEN_MS = 1000;
 const NOTICE_MS = 5000;
 const AGAIN_MS = 5000;
 const OFFLINE_MS = 3000; // a reconnect is no news
+/** What there is where there is no client. */
+const NOBODY = { items: [], status: /** @type {T.Status} */ ('idle'), loaded: true, error: null, unread: 0, unseen: 0 };
 const EVENTS = /** @type {const} */ (['notification', 'counts', 'status', 'error']);
 
 /** @type {T.FilterOf} */
@@ -22,6 +24,7 @@ const filterOf = (tab) => {
 export class BelfryInbox extends BelfryElement {
   #newest = Infinity; // what is newer waits behind the pill
   #frame = 0;
+  #reload = () => {}; // of the preferences
   #visible = false;
   /** @type {Map<string, T.Timer>} */
   #timers = new Map();
@@ -63,7 +66,7 @@ export class BelfryInbox extends BelfryElement {
         this.#soon();
         if (more && !loading) this.#after('more', error ? AGAIN_MS : 0, watch);
       }),
-      client.on('change', ({ verb }) => !this.#panel.hidden && verb === 'preference' && this.#prefer(true)),
+      client.on('change', ({ verb }) => !this.#panel.hidden && verb === 'preference' && this.#reload()),
     ];
     const seer = new IntersectionObserver((all) => this.#look(all));
     seer.observe(this.#box);
@@ -77,7 +80,17 @@ export class BelfryInbox extends BelfryElement {
       clearInterval(clock);
       this.#timers.forEach((timer) => clearTimeout(timer));
       this.#timers.clear();
+      this.#visible = false;
     });
+  }
+
+  forget() {
+    hide(this.#menu);
+    this.#panel.hidden = true;
+    this.#panel.replaceChildren();
+    this.#scroll.scrollTop = 0;
+    this.#say('');
+    this.#draw(true);
   }
 
   render() {
@@ -156,8 +169,7 @@ export class BelfryInbox extends BelfryElement {
   /** @param {boolean} open */
   #prefer(open) {
     this.#panel.hidden = !open;
-    const failed = () => this.#failed();
-    if (open && this.client) showPreferences(this.#panel, this.client, this.words, failed).catch(failed);
+    if (open && this.client) this.#reload = showPreferences(this.#panel, this.client, this.words, () => this.#failed());
     this.#draw();
   }
 
@@ -167,7 +179,6 @@ export class BelfryInbox extends BelfryElement {
   }
 
   #release() {
-    this.#newest = Infinity;
     this.#scroll.scrollTop = 0;
     this.#draw(true);
     this.#list.focus();
@@ -216,8 +227,9 @@ export class BelfryInbox extends BelfryElement {
   }
 
   #draw(released = false) {
-    if (!this.client) return;
-    const { items, status, loaded, error, unread, unseen } = this.client.snapshot;
+    const { client } = this;
+    const { items, status, loaded, error, unread, unseen } = client?.snapshot ?? NOBODY;
+    if (released) this.#newest = Infinity;
     const held = released ? 0 : this.#held(items);
     const panel = !this.#panel.hidden;
     this.#heading.textContent = panel ? this.words.preferences : this.words.title;
@@ -225,7 +237,7 @@ export class BelfryInbox extends BelfryElement {
     this.#pill.hidden = !held || panel;
     this.#pill.textContent = fill(this.words.fresh, held, this.speaks);
     if (this.#list.draw(items.slice(held), this.words, this.speaks)) this.#soon();
-    this.#remain(loaded, !!items.length, error);
+    this.#remain(loaded, !client || !!items.length, error);
     this.#mind(unread);
     this.#follow(status);
     if (unseen && this.#visible) this.#after('seen', SEEN_MS, () => this.#seen());

@@ -1,5 +1,5 @@
 /** New ones, for a moment, above all else of the page. @import * as T from './elements.js' */
-import { cut, make, tool } from './dom.js';
+import { cut, hide, make, tool } from './dom.js';
 import { face } from './item.js';
 
 const SHOWN_MS = 6000;
@@ -12,7 +12,7 @@ export const createToasts = (select) => {
   /** @type {(toast: HTMLElement) => void} */
   const drop = (toast) => {
     toast.remove();
-    if (!element.childElementCount) element.hidePopover();
+    if (!element.childElementCount) hide(element);
   };
 
   /** It goes by itself, but not while somebody is reading it. @type {(toast: HTMLElement) => void} */
@@ -26,7 +26,7 @@ export const createToasts = (select) => {
     element,
     clear() {
       element.replaceChildren();
-      element.hidePopover();
+      hide(element);
     },
     show(item, words) {
       const open = make('button', { type: 'button', part: 'title', dir: 'auto', onclick() {
