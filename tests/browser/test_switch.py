@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elements import Site, rows, shows
+from elements import Site, rows, shows, titles
 from playwright.sync_api import Page
 from serving import until
 
@@ -186,3 +186,42 @@ def test_so_do_its_preferences(site: Site) -> None:
     page.get_by_role("button", name="Preferences").click()
     until(lambda: page.locator("[part=preference]").count())
     assert page.locator("[part=preference]", has_text="secret.project").count() == 0
+
+
+def test_a_cookie_that_is_another_persons_by_now_brings_their_inbox_whole(site: Site) -> None:
+    """Somebody signed in in another tab: the list may not be theirs beside the stream of the one before."""
+    site.send("For one")
+    site.server.send("For the other", other(site))
+    page = site.open("", policy="")
+    relay = site.server.url.replace("127.0.0.1", "localhost")  # of one site with the page, for the cookie
+
+    def cookie(who: str) -> None:
+        value = site.server.token(who)
+        page.context.add_cookies([{"name": "belfry_token", "value": value, "domain": "localhost", "path": "/"}])
+
+    cookie(site.recipient)
+    page.evaluate(
+        "(html) => document.querySelector('main').insertAdjacentHTML('beforeend', html)",
+        f'<belfry-inbox src="{relay}"></belfry-inbox>',
+    )
+    shows(page, "For one")
+    live(page)
+    whose = {"now": site.recipient}
+
+    def tell(route):  # type: ignore[no-untyped-def]
+        """As a relay does that says whose page it is."""
+        answer = route.fetch()
+        if answer.ok:
+            route.fulfill(response=answer, json={**answer.json(), "recipient": whose["now"]})
+        else:
+            route.fulfill(response=answer)
+
+    page.route("**/v1/inbox?*", tell)
+    whose["now"] = other(site)
+    cookie(other(site))
+    page.get_by_role("tab", name="Unread").click()
+    until(lambda: page.wait_for_timeout(20) or page.evaluate(f"{CLIENT}.snapshot.recipient") == other(site))
+    until(lambda: page.wait_for_timeout(20) or titles(page) == ["For the other"])
+    site.send("Not for them")
+    site.server.send("One more", other(site))
+    until(lambda: page.wait_for_timeout(20) or titles(page) == ["One more", "For the other"])

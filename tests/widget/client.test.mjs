@@ -424,6 +424,39 @@ test('a ticket may come from elsewhere', async (t) => {
   assert.equal(relay.open.length, 1);
 });
 
+for (const how of ['loaded', 'loaded further', 'connected to']) {
+  test(`when the cookie becomes another person’s and the inbox is ${how}, all begins anew`, async (t) => {
+    const { relay } = page(t);
+    relay.cookie = token('u1');
+    for (let i = 0; i < 30; i++) relay.inbox().send({ title: 'for u1' });
+    relay.inbox('u2').send({ title: 'for u2' });
+    if (how === 'connected to') relay.refuse = (path) => (path === '/v1/tickets' ? 501 : undefined);
+    const made = await opened({ token: undefined });
+    const recipients = new Set();
+    made.on('snapshot', ({ recipient, items }) => recipients.add(`${recipient}: ${[...new Set(items.map(({ title }) => title))]}`));
+    relay.cookie = token('u2');
+    if (how === 'loaded') await made.notifications({ state: 'unread' });
+    if (how === 'loaded further') await made.loadMore();
+    if (how === 'connected to') relay.open[0].cut(100);
+    await pass(2000);
+    assert.equal(made.snapshot.recipient, 'u2');
+    assert.equal(made.snapshot.status, 'live');
+    same(made, relay.inbox('u2'));
+    assert.deepEqual(relay.open.map(({ inbox }) => inbox), [relay.inbox('u2')]);
+    for (const each of recipients) assert.match(each, /^(u1: (for u1)?|u2: (for u2)?|: )$/);
+  });
+}
+
+test('a relay that does not say whose a page is does as well', async (t) => {
+  const { relay } = page(t);
+  relay.tells = false;
+  relay.inbox().send();
+  const made = await opened();
+  await made.notifications({ state: 'unread' });
+  same(made, relay.inbox());
+  assert.equal(made.snapshot.recipient, 'u1');
+});
+
 // --- resets and goodbyes
 
 test('a reset is told, the list is loaded anew, and what comes again is no news', async (t) => {

@@ -33,6 +33,7 @@ export class Relay {
   streams = [];
   heartbeat = 15;
   tokens = null; // those that are good; null: all
+  tells = true; // whose a page is
   /** What to answer instead: (path) => a status, 'network' or undefined. */
   refuse = () => undefined;
   /** Answers wait until the test lets them go. */
@@ -85,10 +86,11 @@ export class Relay {
     if (path === '/v1/inbox/counts') return inbox.counts;
     if (path === '/v1/preferences') return { preferences: [{ kind: 'test', ...body }] };
     if (path === '/v1/inbox') {
-      return inbox.page({
+      const page = inbox.page({
         state: query.get('state'), limit: Number(query.get('limit')), kinds: query.getAll('kind'),
         before: Number(query.get('before') ?? Infinity),
       });
+      return { ...page, recipient: this.tells ? sub : undefined };
     }
     const { ids, through, all, until } = body;
     const changed = inbox.mark(VERBS[path.split('/')[3]], { ids, through: all ? inbox.position : through, until });

@@ -79,6 +79,9 @@ export const createClient = (options = {}) => {
     if (state.owed) later('owed', 1000 + 4000 * Math.random(), () => state.owed && refresh());
   };
 
+  /** Whether that is another person's inbox: their cookie has come in place of the one before. @type {T.Foreign} */
+  const foreign = ({ recipient }) => !!opened && !!recipient && !!state.recipient && recipient !== state.recipient;
+
   // --- one stream for all tabs
 
   /** @type {T.Say} */
@@ -96,6 +99,7 @@ export const createClient = (options = {}) => {
   /** @type {(frame: T.Frame) => void} */
   const take = (frame) => {
     const { name, data } = frame;
+    if (name === 'ready' && foreign(data)) return restart();
     const news = (name === 'message' || name === 'change') && !repeats(state, frame);
     dispatch({ type: 'frame', ...frame });
     if (name === 'ready') [beat, replaying] = [data.heartbeat_seconds * 1000, false];
@@ -238,6 +242,10 @@ export const createClient = (options = {}) => {
       loading = false;
       error = null;
       failures = 0;
+      if (foreign(event)) {
+        restart();
+        return snapshot;
+      }
       const first = !state.cursor;
       dispatch(event);
       if (first && tabs?.leading()) stream.open();

@@ -35,10 +35,10 @@ const asked = (state, event) => {
   const { known, marks } = state;
   switch (event.type) {
     case 'page': {
-      const { items, unread, unseen, next, cursor, settled } = event;
+      const { items, unread, unseen, next, cursor, settled, recipient = state.recipient } = event;
       return again(cursor, {
         ...state, known: { items, unread, unseen }, loaded: true, stale: false, owed: false, next,
-        cursor: state.cursor || cursor, listed: cursor, counted: cursor,
+        cursor: state.cursor || cursor, recipient, listed: cursor, counted: cursor,
         marks: marks.filter(({ key }) => !settled.includes(key)),
       });
     }

@@ -81,7 +81,7 @@ export const streaming = ({ locate, hear, turn, Source }) => {
       beat = data.heartbeat_seconds * 1000;
     }
     hear({ name, cursor: event.lastEventId, data });
-    if (name === 'ready') turn('live');
+    if (name === 'ready' && source) turn('live'); // unless what was heard has closed it
     if (name !== 'goodbye') return;
     errors = 0;
     if (data.reason === 'expired') fail(); // a new ticket will do

@@ -242,6 +242,8 @@ export interface Page {
   unread: number;
   unseen: number;
   cursor: string;
+  /** Whose it is, where the relay says it. */
+  recipient?: string;
 }
 
 export type Event =
@@ -369,10 +371,11 @@ export type Rest = Pick<Snapshot, 'status' | 'loading' | 'error'>;
 export type Later = (name: string, milliseconds: number, run: () => unknown) => void;
 /** Let an event happen, and see to what only the server can tell then. */
 export type Dispatch = (event: Event) => void;
+export type Foreign = (what: { recipient?: string | null }) => boolean;
 export type Say = (message: Message, wait?: number) => void;
 export type Failed = (error: any) => void;
 export type GetPage = (size: number, before?: number | null) => Promise<Page>;
 /** Load, and take what came if nothing else was asked for meanwhile. */
-export type Loading = (get: (current: () => boolean) => Promise<Event>) => Promise<Snapshot>;
+export type Loading = (get: (current: () => boolean) => Promise<Extract<Event, Page>>) => Promise<Snapshot>;
 /** Show it at once; take it back when the server refuses. */
 export type Marking = (verb: Mark, path: string, ids?: Ids, time?: Date | string) => Promise<Changed>;
