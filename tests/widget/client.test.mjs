@@ -916,6 +916,34 @@ test('of two lists that are asked for the last one is shown, whichever comes fir
   assert.equal(made.snapshot.loading, false);
 });
 
+test('a list that cannot be loaded while the stream is live comes by itself', async (t) => {
+  const { relay } = page(t);
+  relay.inbox().send();
+  const made = await opened();
+  relay.refuse = (path) => (path === '/v1/inbox' ? 500 : undefined);
+  await assert.rejects(made.notifications({ state: 'unread' }), { status: 500 });
+  assert.equal(made.snapshot.loaded, false);
+  await pass(2000);
+  relay.refuse = () => undefined;
+  await pass(8000);
+  same(made, relay.inbox());
+  assert.equal(made.snapshot.error, null);
+});
+
+test('so does one that could not be loaded before the stream was lost, as soon as it is back', async (t) => {
+  const { relay } = page(t);
+  relay.inbox().send();
+  const made = await opened();
+  relay.refuse = () => 500;
+  relay.open[0].die();
+  made.notifications({ state: 'unread' }).catch(() => {});
+  await pass(100_000); // the pauses are long by now
+  relay.refuse = () => undefined;
+  while (made.snapshot.status !== 'live') await pass(100, 100);
+  await settle();
+  same(made, relay.inbox());
+});
+
 test('counts without the relay’s help are asked for', async (t) => {
   const { relay } = page(t);
   relay.inbox().send();

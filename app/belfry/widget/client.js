@@ -102,7 +102,10 @@ export const createClient = (options = {}) => {
     if (name === 'ready' && foreign(data)) return restart();
     const news = (name === 'message' || name === 'change') && !repeats(state, frame);
     dispatch({ type: 'frame', ...frame });
-    if (name === 'ready') [beat, replaying] = [data.heartbeat_seconds * 1000, false];
+    if (name === 'ready') {
+      [beat, replaying] = [data.heartbeat_seconds * 1000, false];
+      if (error) refresh();
+    }
     if (name === 'reset') {
       replaying = true;
       emit('reset', data);
@@ -270,7 +273,9 @@ export const createClient = (options = {}) => {
 
   const refresh = () => {
     const mine = opened;
-    reload().catch(() => mine === opened && later('refresh', pause(failures++), refresh));
+    const loaded = reload();
+    loaded.catch(() => mine === opened && later('refresh', pause(failures++), refresh));
+    return loaded;
   };
 
   // --- marking
@@ -317,7 +322,7 @@ export const createClient = (options = {}) => {
     },
     notifications(wanted = state.filter) {
       if (wanted !== state.filter) dispatch({ type: 'filter', filter: wanted });
-      return reload();
+      return refresh();
     },
     loadMore: async () => (!state.next || loading ? snapshot
       : load(async () => ({ type: 'more', ...await page(limit, state.next) }))),
