@@ -457,6 +457,27 @@ test('a relay that does not say whose a page is does as well', async (t) => {
   assert.equal(made.snapshot.recipient, 'u1');
 });
 
+test('a token function that never answers is asked again', async (t) => {
+  const { relay } = page(t);
+  let calls = 0;
+  const made = client({ token: () => (++calls > 1 ? token('u1') : new Promise(() => {})) });
+  made.open();
+  await pass(14_000);
+  assert.equal(calls, 1);
+  await pass(20_000);
+  assert.equal(made.snapshot.status, 'live');
+  same(made, relay.inbox());
+});
+
+test('so is one that brings tickets', async (t) => {
+  page(t);
+  let calls = 0;
+  const made = client({ ticket: () => (++calls > 1 ? token('u1', { ticket: true }) : new Promise(() => {})) });
+  made.open();
+  await pass(40_000);
+  assert.equal(made.snapshot.status, 'live');
+});
+
 // --- resets and goodbyes
 
 test('a reset is told, the list is loaded anew, and what comes again is no news', async (t) => {

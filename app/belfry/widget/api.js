@@ -7,6 +7,11 @@ const MOST_KEPT = 10_000; // bytes; a browser refuses when 64 KiB are under way
 /** @type {T.Pause} */
 export const pause = (attempt) => Math.min(30_000, 1000 * 2 ** attempt) * (0.5 + Math.random() / 2);
 
+/** What the page's function brings; one that never answers has failed. @type {T.Brought} */
+export const brought = (run) => Promise.race([run(), new Promise((_, fail) => {
+  setTimeout(() => fail(new Error('the page brought no token')), TIMEOUT_MS);
+})]);
+
 /** @type {T.IsRefusal} */
 export const isRefusal = ({ status }) => status === 401 || status === 403;
 
@@ -26,7 +31,7 @@ export const asking = (src, token, fetch = globalThis.fetch) => {
   /** @type {T.Bearer} */
   const bearer = async (fresh) => {
     if (typeof token !== 'function') return token || '';
-    if (fresh || !held || claims(held).exp * 1000 < Date.now() + FRESH_MS) held = await token();
+    if (fresh || !held || claims(held).exp * 1000 < Date.now() + FRESH_MS) held = await brought(token);
     return held;
   };
 

@@ -1,5 +1,5 @@
 /** @import * as T from './types.js' */
-import { asking, claims, isRefusal, pause } from './api.js';
+import { asking, brought, claims, isRefusal, pause } from './api.js';
 import { initial, reduce, repeats } from './store.js';
 import { streaming } from './stream.js';
 import { sharing } from './tabs.js';
@@ -115,10 +115,15 @@ export const createClient = (options = {}) => {
   };
 
   /** With the cookie it goes without, where there are none. @returns {Promise<string>} */
-  const ticket = async () => options.ticket?.() ?? ask('/v1/tickets', {}).then((answer) => answer.ticket, (fault) => {
-    if (options.token || fault.status !== 501) throw fault;
-    return '';
-  });
+  const ticket = async () => {
+    if (options.ticket) return brought(options.ticket);
+    try {
+      return (await ask('/v1/tickets', {})).ticket;
+    } catch (/** @type {any} */ fault) {
+      if (options.token || fault.status !== 501) throw fault;
+      return '';
+    }
+  };
 
   const identity = async () => {
     const { sub, tenant, topics } = claims(await bearer() || await ticket());

@@ -294,6 +294,7 @@ export type Count = (name: 'unread' | 'unseen', flag: 'read' | 'seen') => number
 // api.js: requests of a recipient, with their token or cookie. Whatever is asked may be asked again, and is where that may help.
 /** Milliseconds before another attempt: half to all of 1, 2, 4 … 30 s; the jitter comes after the cap. */
 export type Pause = (attempt: number) => number;
+export type Brought = (run: () => string | Promise<string>) => Promise<string>;
 /** Whether a credential was refused. */
 export type IsRefusal = (error: { status?: number }) => boolean;
 /** The claims of a JWT, unverified; none of what is no JWT. */
