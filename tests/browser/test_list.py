@@ -6,6 +6,8 @@ from elements import Site, rows, shows
 from playwright.sync_api import Page
 from serving import until
 
+CORS = {"origin": "*", "headers": "authorization, content-type"}
+
 
 def tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
@@ -95,3 +97,20 @@ def test_what_was_archived_or_snoozed_can_be_brought_back(site: Site) -> None:
     tab(page, "All")
     shows(page, "One")
     until(lambda: site.counts() == (1, 1) or site.counts() == (1, 0))
+
+
+def test_a_refused_mark_of_what_was_seen_is_not_repeated_at_once(site: Site) -> None:
+    site.send()
+    page = site.open("", policy="")
+    asked: list[str] = []
+    allow = {f"access-control-allow-{name}": value for name, value in CORS.items()}
+    page.route(
+        "**/v1/inbox/seen",
+        lambda route: (asked.append(route.request.method), route.fulfill(status=403, headers=allow, body="{}")),
+    )
+    page.evaluate("(html) => document.querySelector('main').insertAdjacentHTML('beforeend', html)", site.inbox())
+    shows(page, "Hello")
+    until(lambda: page.wait_for_timeout(20) or asked)
+    before = len(asked)
+    page.wait_for_timeout(3500)
+    assert len(asked) == before

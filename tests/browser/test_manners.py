@@ -189,3 +189,7 @@ def test_alt_and_an_arrow_are_the_browsers(site: Site) -> None:
     assert page.evaluate("prevented") is False
     page.keyboard.press("ArrowRight")
     assert page.evaluate("prevented") is True
+
+
+def speaks(page: Page) -> str | None:
+    return page.locator("belfry-bell [part=root]").get_attribute("lang")

@@ -10,6 +10,7 @@ const TICK_MS = 20_000;
 const SEEN_MS = 1000;
 const NOTICE_MS = 5000;
 const AGAIN_MS = 5000;
+const REFUSED_MS = 30_000;
 const OFFLINE_MS = 3000; // a reconnect is no news
 /** What there is where there is no client. */
 const NOBODY = { items: [], status: /** @type {T.Status} */ ('idle'), loaded: true, error: null, unread: 0, unseen: 0 };
@@ -283,7 +284,7 @@ export class BelfryInbox extends BelfryElement {
   }
 
   #seen() {
-    const { client } = this;
-    if (this.#visible && document.visibilityState === 'visible') client?.markAllAsSeen().catch(() => {});
+    if (!this.#visible || document.visibilityState !== 'visible') return;
+    this.client?.markAllAsSeen().catch(() => this.#after('seen', REFUSED_MS, () => this.#seen()));
   }
 }
