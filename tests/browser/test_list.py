@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from elements import Site, rows, shows
+from elements import Site, rows, shows, titles
 from playwright.sync_api import Page
 from serving import until
+
+from browser.test_elements import live
 
 CORS = {"origin": "*", "headers": "authorization, content-type"}
 
@@ -97,6 +99,44 @@ def test_what_was_archived_or_snoozed_can_be_brought_back(site: Site) -> None:
     tab(page, "All")
     shows(page, "One")
     until(lambda: site.counts() == (1, 1) or site.counts() == (1, 0))
+
+
+def test_a_row_stays_under_the_pointer_when_its_group_grows(site: Site) -> None:
+    site.send("Older")
+    site.send("First like", group_key="post")
+    site.send("Newer")
+    page = site.open(site.inbox())
+    shows(page, "Newer", "First like", "Older")
+    live(page)
+    rows(page).nth(1).hover()
+    where = rows(page).last.bounding_box()
+    for number in (2, 3):
+        site.send(f"Like {number}", group_key="post")
+        until(lambda: page.locator("[part=pill]").is_visible())
+        page.wait_for_timeout(200)
+        assert titles(page) == ["Newer", "First like", "Older"]
+    assert page.locator("[part=pill]").text_content() == "1 new"
+    assert rows(page).last.bounding_box() == where
+    rows(page).nth(1).locator("[part~=markAsRead]").click()
+    until(lambda: site.counts()[0] == 4)
+    assert "read" in (rows(page).nth(1).get_attribute("part") or "").split()
+    assert titles(page) == ["Newer", "First like", "Older"]
+    page.locator("h1").click()  # and is busy with it no more
+    until(lambda: titles(page) == ["Like 3", "Newer", "Older"])
+
+
+def test_what_stands_for_a_group_that_grew_unseen_is_marked_whole(site: Site) -> None:
+    for number in (1, 2):
+        site.send(f"Like {number}", group_key="post")
+    page = site.open(site.inbox())
+    shows(page, "Like 2")
+    live(page)
+    rows(page).first.hover()
+    site.send("Like 3", group_key="post")
+    until(lambda: page.locator("[part=pill]").is_visible())
+    rows(page).first.locator("[part~=archive]").click()
+    until(lambda: site.counts()[0] == 1)
+    shows(page, "Like 3")
 
 
 def test_a_refused_mark_of_what_was_seen_is_not_repeated_at_once(site: Site) -> None:

@@ -293,8 +293,8 @@ export const createClient = (options = {}) => {
     const key = ++keys;
     const until = time && new Date(time).toISOString();
     const { items } = state.known; // what stands for a group stands for all of it
-    const all = ids === undefined ? null : [ids].flat()
-      .flatMap((id) => items.find((item) => item.id === id)?.group_ids ?? id);
+    const all = ids === undefined ? null : [...new Set([ids].flat()
+      .flatMap((id) => items.find((item) => item.id === id)?.group_ids ?? id))];
     if (all && !all.length) return { changed: 0, unread: state.unread, unseen: state.unseen };
     dispatch({ type: 'mark', key, verb, ids: all, until });
     const { through } = state.marks[state.marks.length - 1];

@@ -114,6 +114,9 @@ export type CreateList = (act: Act) => List;
 export type ShowPreferences = (panel: HTMLElement, client: Client, words: Texts, failed: () => void) => () => void;
 
 // inbox.js
+export type SetItem = (verb: string, item: Item, until?: Date) => void;
+/** What is to be drawn, and how many wait. */
+export type Held = (items: readonly Item[]) => [readonly Item[], number];
 export type FilterOf = (tab: string) => Filter;
 
 // toasts.js

@@ -24,6 +24,8 @@ const filterOf = (tab) => {
 
 export class BelfryInbox extends BelfryElement {
   #newest = Infinity; // what is newer waits behind the pill
+  /** @type {readonly T.Item[]} */
+  #shown = [];
   #frame = 0;
   #reload = () => {}; // of the preferences
   #visible = false;
@@ -125,7 +127,7 @@ export class BelfryInbox extends BelfryElement {
   select(item, action, event) {
     const url = link(action ? action.url : item.action_url) || null;
     const { ctrlKey, metaKey, shiftKey } = /** @type {any} */ (event ?? {});
-    if (!item.read) this.#try(this.client?.markAsRead(item.id));
+    if (!item.read) this.#set('markAsRead', item);
     if (url && (ctrlKey || metaKey || shiftKey)) return true; // the browser opens it in another tab
     const ours = this.tell('select', { item, action, url });
     if (!ours) event?.preventDefault();
@@ -134,11 +136,11 @@ export class BelfryInbox extends BelfryElement {
 
   /** @type {T.MarkItem} */
   #mark(verb, item, event) {
-    if (verb !== 'snooze') return this.#try(/** @type {any} */ (this.client)[verb](item.id));
+    if (verb !== 'snooze') return this.#set(verb, item);
     this.#menu.replaceChildren(...Object.entries(later(Date.now())).map(([name, until]) => make('button', {
       type: 'button', part: 'choice', role: 'menuitem', onclick: () => {
         this.#menu.hidePopover();
-        this.#try(this.client?.snooze(item.id, new Date(until)));
+        this.#set(verb, item, new Date(until));
       },
     }, this.words[name])));
     const button = /** @type {HTMLElement} */ (event.currentTarget);
@@ -146,6 +148,15 @@ export class BelfryInbox extends BelfryElement {
     this.#menu.addEventListener('beforetoggle', () => this.#list.focus(item.id, button), { once: true });
     place(this.#menu, button);
     /** @type {HTMLElement} */ (this.#menu.firstElementChild).focus();
+  }
+
+  /** Of all that a row stands for: where its group has grown, the client knows another item. @type {T.SetItem} */
+  #set(verb, item, until) {
+    this.#try(/** @type {any} */ (this.client)?.[verb](item.group_ids ?? item.id, until));
+    const read = /** @type {Record<string, boolean>} */ ({ markAsRead: true, markAsUnread: false })[verb];
+    const set = read === undefined ? [] : { ...item, read };
+    this.#shown = this.#shown.flatMap((each) => (each.id === item.id ? set : each));
+    this.#soon();
   }
 
   /** @param {Promise<unknown>} [mark] */
@@ -220,24 +231,32 @@ export class BelfryInbox extends BelfryElement {
     if (this.#notice.textContent !== text) this.#notice.textContent = text;
   }
 
-  /** What has come since somebody is busy with the list waits: nothing may move under a finger. @param {readonly T.Item[]} items */
+  /**
+   * What has come since somebody is busy with the list waits: nothing may move under a finger, and a group that has grown
+   * stays as it was.
+   * @type {T.Held}
+   */
   #held(items) {
     const busy = this.#scroll.scrollTop > 0 || this.#list.element.matches(':hover, :focus-within');
     this.#newest = busy ? Math.min(this.#newest, this.#list.first ?? Infinity) : Infinity;
-    return Math.max(0, items.findIndex(({ id }) => id <= this.#newest));
+    const fresh = items.filter(({ id }) => id > this.#newest);
+    const before = this.#shown.filter(({ id }) => fresh.some(({ group_ids }) => group_ids.includes(id)));
+    const rest = [...before, ...items.slice(fresh.length)].sort((a, b) => b.id - a.id);
+    return rest.length ? [rest, fresh.length] : [items, 0];
   }
 
   #draw(released = false) {
     const { client } = this;
     const { items, status, loaded, error, unread, unseen } = client?.snapshot ?? NOBODY;
     if (released) this.#newest = Infinity;
-    const held = released ? 0 : this.#held(items);
+    const [shown, held] = released ? [items, 0] : this.#held(items);
+    this.#shown = shown;
     const panel = !this.#panel.hidden;
     this.#heading.textContent = panel ? this.words.preferences : this.words.title;
     this.#scroll.hidden = panel;
     this.#pill.hidden = !held || panel;
     this.#pill.textContent = fill(this.words.fresh, held, this.speaks);
-    if (this.#list.draw(items.slice(held), this.words, this.speaks)) this.#soon();
+    if (this.#list.draw(shown, this.words, this.speaks)) this.#soon();
     this.#remain(loaded, !client || !!items.length, error);
     this.#mind(unread);
     this.#follow(status);
