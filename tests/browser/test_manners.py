@@ -191,5 +191,21 @@ def test_alt_and_an_arrow_are_the_browsers(site: Site) -> None:
     assert page.evaluate("prevented") is True
 
 
+def test_a_button_of_the_page_opens_and_closes(site: Site) -> None:
+    page = site.open(f'{site.bell()}<button id="own">Mine</button>', viewport={"width": 1000, "height": 700})
+    page.evaluate("""() => {
+      const own = document.querySelector('#own');
+      Object.assign(own.style, {position: 'fixed', right: 0, bottom: 0});
+      own.onclick = () => document.querySelector('belfry-bell').toggle();
+    }""")
+    live(page)
+    for wanted in (True, False, True, False):
+        page.locator("#own").click()
+        until(lambda wanted=wanted: page.evaluate("document.querySelector('belfry-bell').open") == wanted, 3)
+        page.wait_for_timeout(400)  # somebody looks at it
+    page.evaluate("const bell = document.querySelector('belfry-bell'); bell.show(); bell.hide(); bell.toggle()")
+    assert page.evaluate("document.querySelector('belfry-bell').open") is True
+
+
 def speaks(page: Page) -> str | None:
     return page.locator("belfry-bell [part=root]").get_attribute("lang")

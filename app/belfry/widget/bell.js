@@ -9,6 +9,7 @@ import { createToasts } from './toasts.js';
 const MOST_SHOWN = 99;
 const LOOKED = 'belfry-looked'; // what tabs hold, of which one is looked at
 const SPOKEN_MS = 1500; // several that come at once are said once
+const CLICK_MS = 300; // at most, from where a finger is lifted to the click
 const ATTRIBUTES = ['tabs', 'preferences'];
 const SLOTS = ['header', 'empty', 'footer'];
 const PARTS = 'inbox header heading tools tool tabs tab notice pill list day item unread read avatar title body text meta time behind action actions menu choice preferences preference empty error'
@@ -29,6 +30,7 @@ export class BelfryBell extends BelfryElement {
   /** @type {T.Item[]} */
   #unsaid = [];
   #unlook = () => {};
+  #dismissed = -Infinity; // when it was closed, not by the page
 
   constructor() {
     super();
@@ -38,6 +40,7 @@ export class BelfryBell extends BelfryElement {
     this.#inbox.setAttribute('exportparts', PARTS);
     this.#inbox.setAttribute('hosted', ''); // by the bell: it has no client of its own
     this.#popover.append(this.#inbox);
+    this.#popover.addEventListener('beforetoggle', () => { this.#dismissed = performance.now(); });
     this.#popover.addEventListener('toggle', (event) => this.#toggled(/** @type {ToggleEvent} */ (event).newState === 'open'));
   }
 
@@ -47,6 +50,7 @@ export class BelfryBell extends BelfryElement {
 
   set open(open) {
     this.#popover.togglePopover(open);
+    this.#dismissed = -Infinity;
   }
 
   show() {
@@ -57,8 +61,9 @@ export class BelfryBell extends BelfryElement {
     this.open = false;
   }
 
+  /** A button of the page is elsewhere: its click has closed it before it comes here. */
   toggle() {
-    this.open = !this.open;
+    this.open = !this.open && performance.now() - this.#dismissed > CLICK_MS;
   }
 
   /** @type {T.Begin} */
