@@ -264,3 +264,36 @@ def test_who_wants_no_motion_gets_none(site: Site) -> None:
     page.locator(BELL).click()
     still = "[...document.querySelector('belfry-bell').shadowRoot.querySelectorAll('*')]"
     assert page.evaluate(f"{still}.every((each) => getComputedStyle(each).animationName === 'none')")
+
+
+def test_a_row_that_leads_nowhere_is_a_button_and_takes_the_space_bar(page: Page, site: Site) -> None:
+    page.evaluate(
+        "globalThis.chosen = []; addEventListener('belfry-select', ({detail}) => chosen.push(detail.item.title))"
+    )
+    tab_to(page, "title: Three")
+    page.evaluate("addEventListener('keydown', (event) => { globalThis.prevented = event.defaultPrevented })")
+    page.keyboard.press("Space")
+    until(lambda: page.evaluate("chosen") == ["Three"], 5)
+    assert page.evaluate("prevented")  # else the list would scroll
+
+
+def test_a_preference_that_is_switched_keeps_the_focus(page: Page, site: Site) -> None:
+    site.server.sql.execute("SELECT belfry.declare_kind('test', 'Tests'), belfry.declare_kind('zebra', 'Zebras')")
+    page.locator("belfry-inbox button[part~=preferences]").click()
+    box = page.locator("[part=preference]", has_text="Tests").locator("input")
+    box.focus()
+    enabled = "SELECT enabled FROM belfry.preferences(%s) WHERE kind = 'test'"
+    for wanted in (False, True):
+        with page.expect_response("**/v1/preferences"):
+            page.keyboard.press("Space")
+        until(lambda wanted=wanted: site.server.value(enabled, site.recipient) is wanted)
+        page.wait_for_timeout(300)  # the change comes by the stream, too
+        assert box.evaluate("one => one.matches(':focus')")
+        assert box.is_checked() is wanted
+    site.server.sql.execute("SELECT belfry.set_preference(%s, 'test', false)", (site.recipient,))  # elsewhere
+    until(lambda: not box.is_checked())
+    assert box.evaluate("one => one.matches(':focus')")
+    page.route("**/v1/preferences", lambda route: route.fulfill(status=422, body="{}"))
+    page.keyboard.press("Space")
+    until(lambda: page.locator("[part=notice]").text_content())
+    assert not box.is_checked()  # as it was

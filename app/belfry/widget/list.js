@@ -28,8 +28,10 @@ export const createList = (act) => {
     onkeydown(/** @type {KeyboardEvent} */ event) {
       const open = /** @type {HTMLElement} */ (event.target);
       if (open.part[0] !== 'title') return;
-      if (event.key === 'Enter' && open.role) open.click();
-      else if (!/Left|Right/.test(event.key)) arrow(event, order.flatMap((id) => rows.get(id)?.open ?? []));
+      if (open.role && [' ', 'Enter'].includes(event.key)) {
+        event.preventDefault(); // else the space bar scrolls
+        open.click();
+      } else if (!/Left|Right/.test(event.key)) arrow(event, order.flatMap((id) => rows.get(id)?.open ?? []));
     },
   });
 
