@@ -297,3 +297,22 @@ def test_a_preference_that_is_switched_keeps_the_focus(page: Page, site: Site) -
     page.keyboard.press("Space")
     until(lambda: page.locator("[part=notice]").text_content())
     assert not box.is_checked()  # as it was
+
+
+def test_with_forced_colors_a_switch_and_the_chosen_tab_can_be_told(site: Site) -> None:
+    site.server.sql.execute("SELECT belfry.set_preference(%s, 'muted', false)", (site.recipient,))
+    site.server.sql.execute("SELECT belfry.set_preference(%s, 'wanted', true)", (site.recipient,))
+    page = site.open(site.inbox("preferences"), forced_colors="active")
+    lines = "all => all.map((one) => getComputedStyle(one).borderBottomColor)"
+    until(lambda: page.locator("[role=tab][aria-selected=true]").count())
+    chosen, *others = page.locator("[role=tab]").evaluate_all(lines)
+    assert chosen not in others
+    page.get_by_role("button", name="Preferences").click()
+    until(lambda: page.locator("[part=preference]").count() > 1)
+    look = """one => ['', '::before'].map((part) => getComputedStyle(one, part))
+      .flatMap((style) => [style.backgroundColor, style.borderTopWidth])"""
+    for state in ("wanted", "muted"):
+        box = page.locator("[part=preference]", has_text=state).locator("input")
+        track, edge, knob, _ = box.evaluate(look)
+        assert edge == "1px"
+        assert knob != track

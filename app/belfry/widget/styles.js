@@ -139,7 +139,14 @@ input:disabled { opacity: .5 }
   [part=meta] { padding-inline-end: 88px }
 }
 @media (prefers-reduced-motion: reduce) { *, ::before { animation: none !important; transition: none !important } }
-@media (forced-colors: active) { [part~=unread]::before, [part=badge] { background: Highlight; forced-color-adjust: none } }
+@media (forced-colors: active) {
+  [part~=unread]::before, [part=badge], input:checked { background: Highlight; forced-color-adjust: none }
+  input { border: 1px solid ButtonText }
+  input::before { background: ButtonText; forced-color-adjust: none; inset-block: 1px }
+  input:checked::before { background: HighlightText }
+  [part=tab] { border-color: Canvas }
+  [part=tab][aria-selected=true] { border-color: Highlight }
+}
 `;
 /** @type {CSSStyleSheet | undefined} */
 let constructed;
