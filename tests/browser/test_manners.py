@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from elements import Site, rows, shows
 from playwright.sync_api import Page
 from serving import until
@@ -205,6 +207,29 @@ def test_a_button_of_the_page_opens_and_closes(site: Site) -> None:
         page.wait_for_timeout(400)  # somebody looks at it
     page.evaluate("const bell = document.querySelector('belfry-bell'); bell.show(); bell.hide(); bell.toggle()")
     assert page.evaluate("document.querySelector('belfry-bell').open") is True
+
+
+def test_a_middle_click_opens_another_tab_and_leaves_it_read(site: Site) -> None:
+    site.send("Nowhere")
+    site.send("Go", action_url="/orders/7", actions=json.dumps([{"name": "a", "label": "Act", "url": "/act"}]))
+    page = site.open(site.inbox())
+    page.evaluate("addEventListener('belfry-select', () => { globalThis.chosen = 1 })")
+    page.locator("belfry-inbox [part=title]").last.click(button="middle")
+    page.locator("belfry-inbox [part=title]").first.click(button="right")
+    page.wait_for_timeout(200)
+    assert site.counts()[0] == 2
+    with page.context.expect_page() as opened:
+        page.locator("belfry-inbox [part=title]").first.click(button="middle")
+    assert opened.value.url.endswith("/orders/7")
+    until(lambda: site.counts()[0] == 1)
+    page.locator("belfry-inbox [part~=item]").first.hover()
+    page.locator("belfry-inbox [part~=markAsUnread]").first.click()
+    until(lambda: site.counts()[0] == 2)
+    with page.context.expect_page() as opened:
+        page.locator("belfry-inbox [part~=action]").click(button="middle")
+    assert opened.value.url.endswith("/act")
+    until(lambda: site.counts()[0] == 1)
+    assert chosen(page) == 0
 
 
 def speaks(page: Page) -> str | None:

@@ -75,6 +75,10 @@ export interface Act {
 export type Face = (item: Item) => HTMLElement;
 export type SelectThis = (action: Action | null, event: Event) => boolean;
 export type MarkThis = (verb: string, event: Event) => void;
+export type Opening = (select: (event: Event) => unknown) => {
+  onclick: (event: Event) => unknown;
+  onauxclick: (event: MouseEvent) => unknown;
+};
 export type Buttons = (item: Item, select: SelectThis) => HTMLElement[];
 export type Tools = (item: Item, words: Texts, mark: MarkThis) => HTMLElement[];
 export type LooksOther = (one: Item, other: Item) => boolean;

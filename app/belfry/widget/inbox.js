@@ -126,9 +126,9 @@ export class BelfryInbox extends BelfryElement {
   /** Open what a notification is about, unless the page does it itself. @type {T.Select} */
   select(item, action, event) {
     const url = link(action ? action.url : item.action_url) || null;
-    const { ctrlKey, metaKey, shiftKey } = /** @type {any} */ (event ?? {});
+    const { ctrlKey, metaKey, shiftKey, button } = /** @type {any} */ (event ?? {});
     if (!item.read) this.#set('markAsRead', item);
-    if (url && (ctrlKey || metaKey || shiftKey)) return true; // the browser opens it in another tab
+    if (url && (ctrlKey || metaKey || shiftKey || button)) return true; // the browser opens it in another tab
     const ours = this.tell('select', { item, action, url });
     if (!ours) event?.preventDefault();
     return ours;

@@ -26,13 +26,20 @@ export const face = ({ actor, severity }) => {
 /** Empty for what is no action: the table takes any array. @type {(action: T.Action) => string} */
 const label = (action) => cut(action?.label) || cut(action?.name);
 
+/** A middle click opens a link in another tab. @type {T.Opening} */
+const opening = (select) => ({
+  onclick: select,
+  onauxclick: (event) => {
+    if (event.button === 1 && /** @type {HTMLAnchorElement} */ (event.currentTarget).href) select(event);
+  },
+});
+
 /** @type {T.Buttons} */
 const buttons = (item, select) => (item.actions ?? []).filter(label).slice(0, MOST_ACTIONS).map((action, at) => {
   const href = link(action.url);
-  /** @param {Event} event */
-  const onclick = (event) => select(action, event);
   const part = `action${at ? '' : ' primary'}${action.style === 'danger' ? ' danger' : ''}`;
-  return make(href ? 'a' : 'button', { part, onclick, ...(href ? { href } : { type: 'button' }) }, label(action));
+  const acts = opening((event) => select(action, event));
+  return make(href ? 'a' : 'button', { part, ...acts, ...(href ? { href } : { type: 'button' }) }, label(action));
 });
 
 /** @type {T.Tools} */
@@ -59,7 +66,7 @@ export const createRow = (act) => {
   /** @type {T.MarkThis} */
   const mark = (verb, event) => act.mark(verb, item, event);
   const node = make('li');
-  const open = make('a', { part: 'title', dir: 'auto', tabIndex: -1, onclick: (/** @type {Event} */ event) => select(null, event) });
+  const open = make('a', { part: 'title', dir: 'auto', tabIndex: -1, ...opening((event) => select(null, event)) });
   const time = make('time', { part: 'time' });
   /** @type {() => HTMLElement[]} */
   const stops = () => [.../** @type {NodeListOf<HTMLElement>} */ (node.querySelectorAll('a, button'))];
