@@ -232,5 +232,40 @@ def test_a_middle_click_opens_another_tab_and_leaves_it_read(site: Site) -> None
     assert chosen(page) == 0
 
 
+def test_inside_a_component_of_the_page_its_language_and_direction_count(site: Site) -> None:
+    page = site.open('<div lang="ar" dir="rtl"><p id="host"></p></div>', policy="", locale="de-DE")
+    page.evaluate(
+        "(html) => { document.querySelector('#host').attachShadow({mode: 'open'}).innerHTML = html }", site.inbox()
+    )
+    until(lambda: page.locator("[part=heading]").text_content() == "الإشعارات", 5)
+    assert page.locator("[part=inbox]").get_attribute("dir") == "rtl"
+
+
+def test_the_language_of_the_page_may_change(site: Site) -> None:
+    page = site.open(site.bell())
+    live(page)
+    page.evaluate("document.documentElement.lang = 'fr'")
+    until(lambda: page.locator(BELL).get_attribute("aria-label") == "Notifications" and speaks(page) == "fr", 5)
+    page.evaluate("document.documentElement.dir = 'rtl'")
+    until(lambda: page.locator("belfry-bell [part=root]").get_attribute("dir") == "rtl", 5)
+    page.evaluate("document.querySelector('belfry-bell').remove()")
+    page.evaluate("document.documentElement.lang = 'de'")  # and nobody minds
+
+
 def speaks(page: Page) -> str | None:
     return page.locator("belfry-bell [part=root]").get_attribute("lang")
+
+
+def test_what_is_said_in_english_is_called_english(site: Site) -> None:
+    site.send()
+    page = site.open(site.bell('lang="pt-BR"'))
+    page.locator(BELL).click()
+    shows(page, "Hello")
+    assert speaks(page) == page.locator("[part=inbox]").get_attribute("lang") == "en"
+    assert page.locator("[part=day]").text_content() == "Today"
+    page.locator("belfry-bell").evaluate("one => { one.lang = 'he' }")
+    page.wait_for_timeout(200)
+    assert page.locator("[part=inbox]").get_attribute("dir") == "ltr"
+    page.locator("belfry-bell").evaluate("one => { one.lang = 'pt-BR'; one.texts = {title: 'Avisos'} }")
+    until(lambda: page.locator("[part=day]").text_content() == "Hoje", 5)  # the page has words of that language
+    assert speaks(page) == "pt-BR"

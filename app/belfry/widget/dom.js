@@ -76,6 +76,14 @@ export const place = (popover, anchor) => {
 /** A popover that is not in a page throws. @type {T.Hide} */
 export const hide = (popover) => popover.isConnected && popover.hidePopover();
 
+/** @type {T.Around} */
+export const around = (element, selector) => {
+  /** @type {any} */
+  let at = element;
+  while (at?.closest && !at.closest(selector)) at = at.getRootNode().host;
+  return at?.closest?.(selector);
+};
+
 /** @type {T.Arrow} */
 export const arrow = (event, all) => {
   const { key, altKey, ctrlKey, metaKey } = event;

@@ -1,6 +1,7 @@
 /** What bell and inbox share: a client of one's own or a given one, language, theme. @import * as T from './elements.js' */
 import { claims } from './api.js';
 import { createClient } from './client.js';
+import { around } from './dom.js';
 import { sheet } from './styles.js';
 import { english, textsOf } from './texts.js';
 
@@ -21,7 +22,7 @@ export class BelfryElement extends Base {
   #texts = {};
   /** @type {AbortController | null} */
   #begun = null;
-  /** @type {Promise<T.Texts> | null} */
+  /** @type {Promise<T.Texts | undefined> | null} */
   #translating = null;
   /** @type {T.Texts} */
   words = english;
@@ -121,6 +122,9 @@ export class BelfryElement extends Base {
     const client = /** @type {T.Client} */ (this.client);
     this.begin(client, signal);
     this.#follow(client, signal);
+    const page = new MutationObserver(() => this.#translate());
+    page.observe(document.documentElement, { attributeFilter: ['lang', 'dir'] });
+    signal.addEventListener('abort', () => page.disconnect());
     this.#translate();
   }
 
@@ -168,17 +172,16 @@ export class BelfryElement extends Base {
   }
 
   async #translate() {
-    const closest = /** @type {HTMLElement | null} */ (this.closest('[lang]'));
-    const wanted = closest?.lang || navigator.language;
-    const mine = this.#translating = textsOf(wanted).catch(() => english);
+    const wanted = around(this, '[lang]')?.lang || navigator.language;
+    const mine = this.#translating = textsOf(wanted).catch(() => undefined);
     const loaded = await mine;
     if (mine !== this.#translating) return; // another language is wanted by now
-    this.speaks = known(wanted) || 'en';
-    this.words = { ...loaded, ...this.#texts };
+    const spoken = loaded || Object.keys(this.#texts).length;
+    this.speaks = (spoken && known(wanted)) || 'en'; // what is read, not what was wished for
+    this.words = { ...english, ...loaded, ...this.#texts };
     const frame = /** @type {HTMLElement} */ (this.root.firstElementChild);
-    const turned = /** @type {HTMLElement | null} */ (this.closest('[dir]'))?.dir;
     frame.lang = this.speaks;
-    frame.dir = turned || (RIGHT_TO_LEFT.test(wanted) ? 'rtl' : 'ltr');
+    frame.dir = around(this, '[dir]')?.dir || (RIGHT_TO_LEFT.test(this.speaks) ? 'rtl' : 'ltr');
     this.render(true);
   }
 }

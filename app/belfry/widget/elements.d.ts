@@ -33,6 +33,8 @@ export type Link = (value: string | null | undefined) => string;
 export type Cut = (text: string | null | undefined) => string;
 /** Put a popover at its button, inside the window. */
 export type Place = (popover: HTMLElement, anchor: HTMLElement) => void;
+/** The closest around an element, out of shadow roots too. */
+export type Around = (element: HTMLElement, selector: string) => HTMLElement | undefined;
 export type Hide = (popover: HTMLElement) => unknown;
 /** Focus the one that a key of the keyboard means; undefined: it means none. */
 export type Arrow = (event: KeyboardEvent, all: HTMLElement[]) => HTMLElement | undefined;
@@ -54,8 +56,8 @@ export type Day = (then: number, now: number, lang: string) => string;
 export type Later = (now: number) => Record<'hour' | 'tomorrow' | 'week', number>;
 
 // texts.js
-/** The texts of a language, English where there are none. */
-export type TextsOf = (lang: string) => Promise<Texts>;
+/** The texts of a language, if there are any. */
+export type TextsOf = (lang: string) => Promise<Texts | undefined>;
 /** With a number in it. */
 export type Fill = (text: string, n: number, lang: string) => string;
 

@@ -12,7 +12,8 @@ export const english = {
 };
 
 /** @type {Record<string, () => Promise<{default: T.Texts}>>} */
-const OTHERS = {
+const LANGUAGES = {
+  en: async () => ({ default: english }),
   de: () => import('./texts.de.js'),
   fr: () => import('./texts.fr.js'),
   es: () => import('./texts.es.js'),
@@ -21,7 +22,7 @@ const OTHERS = {
 };
 
 /** @type {T.TextsOf} */
-export const textsOf = async (lang) => (await OTHERS[lang.slice(0, 2).toLowerCase()]?.())?.default ?? english;
+export const textsOf = async (lang) => (await LANGUAGES[lang.slice(0, 2).toLowerCase()]?.())?.default;
 
 /** @type {T.Fill} */
 export const fill = (text, n, lang) => text.replace('{n}', n.toLocaleString(lang));
