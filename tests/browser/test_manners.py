@@ -269,3 +269,13 @@ def test_what_is_said_in_english_is_called_english(site: Site) -> None:
     page.locator("belfry-bell").evaluate("one => { one.lang = 'pt-BR'; one.texts = {title: 'Avisos'} }")
     until(lambda: page.locator("[part=day]").text_content() == "Hoje", 5)  # the page has words of that language
     assert speaks(page) == "pt-BR"
+
+
+def test_the_first_tab_is_shown_first(site: Site) -> None:
+    site.send("Of a kind")
+    site.server.sql.execute("SELECT belfry.send(%s, 'other', 'Another')", (site.recipient,))
+    page = site.open(site.bell('tabs="kind:test all"'))
+    page.locator(BELL).click()
+    until(lambda: page.locator("belfry-inbox [part=title]").count())
+    shows(page, "Of a kind")
+    assert page.locator("[role=tab][aria-selected=true]").text_content() == "test"

@@ -9,6 +9,12 @@ const RIGHT_TO_LEFT = /^(ar|fa|he|ur)\b/;
 const PROPERTIES = ['client', 'token', 'texts'];
 const Base = globalThis.HTMLElement ?? class {}; // a server may import this
 
+/** @type {T.FilterOf} */
+export const filterOf = (tab = 'all') => {
+  const [, name, value] = /^(kind|tag):(.+)$/.exec(tab) ?? [];
+  return name ? { [`${name}s`]: [value] } : tab === 'all' ? {} : { state: /** @type {T.Standing} */ (tab) };
+};
+
 export class BelfryElement extends Base {
   static observedAttributes = ['src', 'token', 'lang', 'dir', 'tabs', 'limit', 'badge', 'preferences', 'title-badge'];
 
@@ -64,6 +70,12 @@ export class BelfryElement extends Base {
   set texts(texts) {
     this.#texts = texts ?? {};
     this.#translate();
+  }
+
+  /** The tabs, by the attribute. @type {string[]} */
+  get names() {
+    const text = this.getAttribute('tabs') ?? 'all unread archived';
+    return text.split(/\s+/).filter(Boolean);
   }
 
   connectedCallback() {
@@ -154,7 +166,8 @@ export class BelfryElement extends Base {
   #make() {
     const limit = Number(this.getAttribute('limit')) || undefined;
     const now = () => (typeof this.token === 'function' ? this.token() : this.token || '');
-    return createClient({ src: this.getAttribute('src') || undefined, limit, token: this.token ? now : null });
+    const src = this.getAttribute('src') || undefined;
+    return createClient({ src, limit, token: this.token ? now : null, filter: filterOf(this.names[0]) });
   }
 
   /** A fresh token of the same person is used when the old one ends; another person is another inbox. @param {T.Token | null} before */

@@ -64,6 +64,8 @@ export type Fill = (text: string, n: number, lang: string) => string;
 // element.js
 /** Dispatch `belfry-<name>`; false: somebody prevented what comes of it. */
 export type Tell = (name: string, detail: unknown) => boolean;
+/** What a tab shows. */
+export type FilterOf = (tab?: string) => Filter;
 export type Begin = (client: Client, signal: AbortSignal) => void;
 
 // item.js
@@ -123,7 +125,6 @@ export type ShowPreferences = (panel: HTMLElement, client: Client, words: Texts,
 export type SetItem = (verb: string, item: Item, until?: Date) => void;
 /** What is to be drawn, and how many wait. */
 export type Held = (items: readonly Item[]) => [readonly Item[], number];
-export type FilterOf = (tab: string) => Filter;
 
 // toasts.js
 export interface Toasts {

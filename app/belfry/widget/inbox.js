@@ -1,6 +1,6 @@
 /** `<belfry-inbox>`: the list. @import * as T from './elements.js' */
 import { arrow, hide, icon, link, make, place, tool } from './dom.js';
-import { BelfryElement } from './element.js';
+import { BelfryElement, filterOf } from './element.js';
 import { createList } from './list.js';
 import { showPreferences } from './preferences.js';
 import { fill } from './texts.js';
@@ -15,12 +15,6 @@ const OFFLINE_MS = 3000; // a reconnect is no news
 /** What there is where there is no client. */
 const NOBODY = { items: [], status: /** @type {T.Status} */ ('idle'), loaded: true, error: null, unread: 0, unseen: 0 };
 const EVENTS = /** @type {const} */ (['notification', 'counts', 'status', 'error']);
-
-/** @type {T.FilterOf} */
-const filterOf = (tab) => {
-  const [, name, value] = /^(kind|tag):(.+)$/.exec(tab) ?? [];
-  return name ? { [`${name}s`]: [value] } : tab === 'all' ? {} : { state: /** @type {T.Standing} */ (tab) };
-};
 
 export class BelfryInbox extends BelfryElement {
   #newest = Infinity; // what is newer waits behind the pill
@@ -115,12 +109,6 @@ export class BelfryInbox extends BelfryElement {
   get #tab() {
     const listed = JSON.stringify(this.client?.snapshot.filter);
     return this.names.find((name) => JSON.stringify(filterOf(name)) === listed) ?? '';
-  }
-
-  /** The tabs, by the attribute. @type {string[]} */
-  get names() {
-    const text = this.getAttribute('tabs') ?? 'all unread archived';
-    return text.split(/\s+/).filter(Boolean);
   }
 
   /** Open what a notification is about, unless the page does it itself. @type {T.Select} */
