@@ -279,3 +279,15 @@ def test_the_first_tab_is_shown_first(site: Site) -> None:
     until(lambda: page.locator("belfry-inbox [part=title]").count())
     shows(page, "Of a kind")
     assert page.locator("[role=tab][aria-selected=true]").text_content() == "test"
+
+
+def test_preferences_follow_the_language_and_go_with_their_attribute(site: Site) -> None:
+    page = site.open(site.inbox("preferences"))
+    page.get_by_role("button", name="Preferences").click()
+    until(lambda: page.locator("[part=preference]").all_text_contents() == ["AllAlways on"])
+    page.locator("belfry-inbox").evaluate("one => { one.lang = 'de' }")
+    until(lambda: page.locator("[part=preference]").all_text_contents() == ["AlleImmer an"], 5)
+    page.locator("belfry-inbox").evaluate("one => one.removeAttribute('preferences')")
+    until(lambda: page.locator("[part=list]").is_visible(), 5)
+    assert not page.locator("[part=preferences]").is_visible()
+    assert page.locator("[part=heading]").text_content() == "Mitteilungen"

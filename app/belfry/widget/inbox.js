@@ -101,8 +101,8 @@ export class BelfryInbox extends BelfryElement {
       type: 'button', part: 'tab', role: 'tab', dir: 'auto', onclick: () => this.#show(name),
     }, words[name] ?? name.replace(/^\w+:/, ''))));
     this.#rest.dataset.is = ''; // in other words
-    if (names.includes(this.#tab)) this.#draw();
-    else this.#show(names[0]);
+    if (!names.includes(this.#tab)) this.#show(names[0]);
+    this.#prefer(!this.#panel.hidden && this.hasAttribute('preferences'));
   }
 
   /** The one that shows what the client lists. */
