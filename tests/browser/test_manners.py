@@ -291,3 +291,33 @@ def test_preferences_follow_the_language_and_go_with_their_attribute(site: Site)
     until(lambda: page.locator("[part=list]").is_visible(), 5)
     assert not page.locator("[part=preferences]").is_visible()
     assert page.locator("[part=heading]").text_content() == "Mitteilungen"
+
+
+def test_a_bell_that_goes_while_it_is_open_says_that_it_is_closed(site: Site) -> None:
+    page = site.open(site.bell())
+    page.evaluate("""() => {
+      globalThis.told = [];
+      globalThis.bell = document.querySelector('belfry-bell');
+      for (const name of ['open', 'close']) bell.addEventListener(`belfry-${name}`, () => told.push(name));
+    }""")
+    page.locator(BELL).click()
+    until(lambda: page.evaluate("told") == ["open"])
+    page.evaluate("bell.remove()")
+    until(lambda: page.evaluate("told") == ["open", "close"], 5)
+    page.evaluate("document.querySelector('main').append(bell)")
+    page.evaluate("bell.remove()")
+    page.wait_for_timeout(100)
+    assert page.evaluate("told") == ["open", "close"]
+
+
+def test_a_bell_that_is_not_there_yet_neither_opens_nor_throws(site: Site) -> None:
+    page = site.open(site.bell())
+    live(page)
+    page.evaluate("""() => {
+      const bell = document.querySelector('belfry-bell').cloneNode();
+      bell.show();
+      bell.hide();
+      bell.toggle();
+      document.querySelector('main').append(bell);
+    }""")
+    assert site.faults == []

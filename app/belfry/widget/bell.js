@@ -30,6 +30,7 @@ export class BelfryBell extends BelfryElement {
   /** @type {T.Item[]} */
   #unsaid = [];
   #unlook = () => {};
+  #told = false; // that it is open
   #dismissed = -Infinity; // when it was closed, not by the page
 
   constructor() {
@@ -49,7 +50,7 @@ export class BelfryBell extends BelfryElement {
   }
 
   set open(open) {
-    this.#popover.togglePopover(open);
+    if (this.isConnected) this.#popover.togglePopover(open);
     this.#dismissed = -Infinity;
   }
 
@@ -64,6 +65,11 @@ export class BelfryBell extends BelfryElement {
   /** A button of the page is elsewhere: its click has closed it before it comes here. */
   toggle() {
     this.open = !this.open && performance.now() - this.#dismissed > CLICK_MS;
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    queueMicrotask(() => this.#say(false)); // of a popover that is taken away the browser says nothing
   }
 
   /** @type {T.Begin} */
@@ -127,12 +133,18 @@ export class BelfryBell extends BelfryElement {
   /** @param {boolean} open */
   #toggled(open) {
     this.#place();
-    this.tell(open ? 'open' : 'close', null);
+    this.#say(open);
     if (open) {
       this.#toasts.clear();
       this.#popover.focus();
       if (this.hasAttribute('desktop') && globalThis.Notification?.permission === 'default') Notification.requestPermission();
     } else if (this.matches(':focus-within') || document.activeElement === document.body) this.#button.focus();
+  }
+
+  /** @param {boolean} open */
+  #say(open) {
+    if (open !== this.#told) this.tell(open ? 'open' : 'close', null);
+    this.#told = open;
   }
 
   #place() {
