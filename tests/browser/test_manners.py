@@ -321,3 +321,14 @@ def test_a_bell_that_is_not_there_yet_neither_opens_nor_throws(site: Site) -> No
       document.querySelector('main').append(bell);
     }""")
     assert site.faults == []
+
+
+def test_a_title_that_begins_with_a_bracket_keeps_the_count(site: Site) -> None:
+    site.send()
+    page = site.open(site.bell("title-badge"))
+    until(lambda: page.title() == "(1) Shop")
+    page.evaluate("document.title = '(Draft) Mail'")
+    until(lambda: page.title() == "(1) (Draft) Mail", 5)
+    page.evaluate("document.title = '(7) (1) Mail'")  # another widget has put its own before ours
+    page.wait_for_timeout(100)
+    assert page.title() == "(7) (1) Mail"

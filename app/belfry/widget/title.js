@@ -6,6 +6,9 @@ let inTitle = '';
 /** @type {MutationObserver | undefined} */
 let observer; // of a page that changes its title by itself
 
+/** Others may put theirs before ours, as another copy of this script does: to quarrel over who is first would not end. */
+const prefixed = () => /^(\(.*?\)\s?)*/.exec(document.title)?.[0].includes(inTitle);
+
 const drawTitle = () => {
   const { title } = document;
   const bare = title.startsWith(inTitle) ? title.slice(inTitle.length).trim() : title;
@@ -18,7 +21,7 @@ const drawTitle = () => {
 export const entitle = (bell, prefix) => {
   if (prefix) prefixes.set(bell, prefix);
   else prefixes.delete(bell);
-  observer ??= new MutationObserver(() => document.title.startsWith('(') || drawTitle());
+  observer ??= new MutationObserver(() => prefixed() || drawTitle());
   if (prefixes.size) observer.observe(document.head, { subtree: true, childList: true });
   else observer.disconnect();
   drawTitle();
