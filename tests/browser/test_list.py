@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from elements import Site, rows, shows, titles
 from playwright.sync_api import Page
 from serving import until
@@ -137,6 +139,27 @@ def test_what_stands_for_a_group_that_grew_unseen_is_marked_whole(site: Site) ->
     rows(page).first.locator("[part~=archive]").click()
     until(lambda: site.counts()[0] == 1)
     shows(page, "Like 3")
+
+
+def test_an_action_takes_one_line_and_the_pill_stands_above_the_first_row(site: Site) -> None:
+    for number in range(20):
+        site.send(f"Number {number}", actions=json.dumps([{"name": "a", "label": "Long label " * 36}]))
+    page = site.open(site.inbox('tabs="all"'))
+    until(lambda: len(titles(page)) == 20)
+    live(page)
+    action = page.locator("belfry-inbox [part~=action]").first.bounding_box()
+    assert action is not None
+    assert action["height"] < 40
+    page.locator("belfry-inbox [part=list]").evaluate("one => { one.scrollTop = 200 }")
+    before = page.locator("[part=list]").bounding_box()
+    site.send("New")
+    until(lambda: page.locator("[part=pill]").is_visible())
+    page.wait_for_timeout(300)
+    assert page.locator("[part=list]").bounding_box() == before
+    pill = page.locator("[part=pill]").bounding_box()
+    assert pill is not None
+    assert before is not None
+    assert before["y"] <= pill["y"] <= before["y"] + 12
 
 
 def test_a_refused_mark_of_what_was_seen_is_not_repeated_at_once(site: Site) -> None:

@@ -65,7 +65,7 @@ svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-
 [part=notice]:not(:empty) { padding: 7px 16px; background: light-dark(#fff6e0, #37290f); color: light-dark(#7a4b00, #f5c878); font-size: 13px }
 [part=list], [part=preferences] { flex: 1; overflow: auto; overscroll-behavior: contain; position: relative }
 [part=pill] {
-  position: absolute; z-index: 2; top: 92px; inset-inline: 0; margin-inline: auto; width: max-content; padding: 5px 14px; border-radius: 16px;
+  position: relative; z-index: 2; flex: none; align-self: center; height: 30px; margin-block: 8px -38px; padding: 0 14px; border-radius: 16px;
   background: var(--_accent); color: light-dark(#fff, #111); font-weight: 600; font-size: 13px; box-shadow: 0 4px 14px #0003; animation: appear .14s ease-out;
 }
 ul { list-style: none; padding: 0 }
@@ -94,7 +94,7 @@ li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part=meta] { display: flex; flex-wrap: wrap; column-gap: 8px; margin-top: 2px; color: var(--_muted); font-size: 12px }
 [part=behind] { font-weight: 600 }
 [part=actions] { grid-row: 4; display: flex; flex-wrap: wrap; gap: 8px; margin-top: 8px }
-[part~=action] { position: relative; padding: 4px 11px; border: 1px solid var(--_border); border-radius: 7px; background: var(--_background); font-weight: 550; font-size: 13px; text-decoration: none; max-width: 100% }
+[part~=action] { position: relative; padding: 4px 11px; border: 1px solid var(--_border); border-radius: 7px; background: var(--_background); font-weight: 550; font-size: 13px; text-decoration: none; max-width: 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 [part~=action]:hover { border-color: var(--_muted) }
 [part~=primary] { background: var(--_accent); border-color: transparent; color: light-dark(#fff, #111) }
 [part~=danger] { color: var(--_danger) }
