@@ -8,7 +8,7 @@ from elements import Site, rows, shows, titles
 from playwright.sync_api import Page
 from serving import until
 
-from browser.test_elements import live
+from browser.test_elements import CLIENT, live
 
 CORS = {"origin": "*", "headers": "authorization, content-type"}
 
@@ -139,6 +139,23 @@ def test_what_stands_for_a_group_that_grew_unseen_is_marked_whole(site: Site) ->
     rows(page).first.locator("[part~=archive]").click()
     until(lambda: site.counts()[0] == 1)
     shows(page, "Like 3")
+
+
+def test_where_the_last_row_goes_and_there_are_more_nobody_is_told_that_there_are_none(site: Site) -> None:
+    for number in range(30):
+        site.send(f"Number {number}")
+    page = site.open(site.inbox())
+    until(lambda: page.evaluate(f"{CLIENT}.snapshot.items.length") == 20)
+    live(page)
+    page.evaluate("""() => {
+      globalThis.empty = 0;
+      const root = document.querySelector('belfry-inbox').shadowRoot;
+      new MutationObserver(() => { if (root.querySelector('[part=empty]')) empty++; })
+        .observe(root, { childList: true, subtree: true });
+    }""")
+    page.evaluate(f"{CLIENT}.archive({CLIENT}.snapshot.items.map((item) => item.id))")
+    until(lambda: len(titles(page)) == 10)
+    assert page.evaluate("empty") == 0
 
 
 def test_an_action_takes_one_line_and_the_pill_stands_above_the_first_row(site: Site) -> None:

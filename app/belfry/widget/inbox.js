@@ -13,7 +13,9 @@ const AGAIN_MS = 5000;
 const REFUSED_MS = 30_000;
 const OFFLINE_MS = 3000; // a reconnect is no news
 /** What there is where there is no client. */
-const NOBODY = { items: [], status: /** @type {T.Status} */ ('idle'), loaded: true, error: null, unread: 0, unseen: 0 };
+const NOBODY = {
+  items: [], status: /** @type {T.Status} */ ('idle'), loaded: true, more: false, error: null, unread: 0, unseen: 0,
+};
 const EVENTS = /** @type {const} */ (['notification', 'counts', 'status', 'error']);
 
 export class BelfryInbox extends BelfryElement {
@@ -235,7 +237,7 @@ export class BelfryInbox extends BelfryElement {
 
   #draw(released = false) {
     const { client } = this;
-    const { items, status, loaded, error, unread, unseen } = client?.snapshot ?? NOBODY;
+    const { items, status, loaded, more, error, unread, unseen } = client?.snapshot ?? NOBODY;
     if (released) this.#newest = Infinity;
     const [shown, held] = released ? [items, 0] : this.#held(items);
     this.#shown = shown;
@@ -245,7 +247,7 @@ export class BelfryInbox extends BelfryElement {
     this.#pill.hidden = !held || panel;
     this.#pill.textContent = fill(this.words.fresh, held, this.speaks);
     if (this.#list.draw(shown, this.words, this.speaks)) this.#soon();
-    this.#remain(loaded, !client || !!items.length, error);
+    this.#remain(loaded && (!more || !!items.length), !client || !!items.length, error);
     this.#mind(unread);
     this.#follow(status);
     if (unseen && this.#visible) this.#after('seen', SEEN_MS, () => this.#seen());
