@@ -299,6 +299,10 @@ def test_a_preference_that_is_switched_keeps_the_focus(page: Page, site: Site) -
     assert not box.is_checked()  # as it was
 
 
+def test_the_number_beside_a_tab_is_no_part_of_its_name(page: Page) -> None:
+    assert page.get_by_role("tab", name="Unread", exact=True).get_attribute("data-count") == "3"
+
+
 def test_with_forced_colors_a_switch_and_the_chosen_tab_can_be_told(site: Site) -> None:
     site.server.sql.execute("SELECT belfry.set_preference(%s, 'muted', false)", (site.recipient,))
     site.server.sql.execute("SELECT belfry.set_preference(%s, 'wanted', true)", (site.recipient,))

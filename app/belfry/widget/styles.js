@@ -60,7 +60,7 @@ svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-
 [part=tab]:hover { color: var(--_text) }
 [part=tab][aria-selected=true] { color: var(--_text); border-color: var(--_accent) }
 [part=tab][data-count]::after {
-  content: attr(data-count); margin-inline-start: 6px; padding: 1px 6px; border-radius: 8px; background: var(--_hover); font-size: 11px; font-variant-numeric: tabular-nums;
+  content: attr(data-count); content: attr(data-count) / ""; margin-inline-start: 6px; padding: 1px 6px; border-radius: 8px; background: var(--_hover); font-size: 11px; font-variant-numeric: tabular-nums;
 }
 [part=notice]:not(:empty) { padding: 7px 16px; background: light-dark(#fff6e0, #37290f); color: light-dark(#7a4b00, #f5c878); font-size: 13px }
 [part=list], [part=preferences] { flex: 1; overflow: auto; overscroll-behavior: contain; position: relative }
