@@ -158,6 +158,16 @@ def test_where_the_last_row_goes_and_there_are_more_nobody_is_told_that_there_ar
     assert page.evaluate("empty") == 0
 
 
+def test_blank_texts_are_none(site: Site) -> None:
+    site.send("   ", actor=json.dumps({"name": "  "}))
+    site.send(" \n ", body="A body")
+    site.send("A title", body=" \t ")
+    page = site.open(site.inbox())
+    shows(page, "A title", "A body", "test")
+    assert page.locator("belfry-inbox [part=body]").count() == 0
+    assert page.locator("belfry-inbox [part~=avatar] svg").count() == 3
+
+
 def test_an_action_takes_one_line_and_the_pill_stands_above_the_first_row(site: Site) -> None:
     for number in range(20):
         site.send(f"Number {number}", actions=json.dumps([{"name": "a", "label": "Long label " * 36}]))

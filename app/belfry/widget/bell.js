@@ -1,5 +1,5 @@
 /** `<belfry-bell>`: a button with a badge, and the inbox behind it. @import * as T from './elements.js' */
-import { cut, icon, link, make, place, tool } from './dom.js';
+import { gist, icon, link, make, place, tool } from './dom.js';
 import { BelfryElement } from './element.js';
 import { BelfryInbox } from './inbox.js';
 import { fill } from './texts.js';
@@ -168,7 +168,7 @@ export class BelfryBell extends BelfryElement {
     this.#unsaid.push(item);
     this.#speaking ??= setTimeout(() => {
       const [first, ...more] = this.#unsaid;
-      this.#live.textContent = more.length ? fill(this.words.fresh, more.length + 1, this.speaks) : cut(first.title || first.kind);
+      this.#live.textContent = more.length ? fill(this.words.fresh, more.length + 1, this.speaks) : gist(first)[0];
       this.#unsaid = [];
       this.#speaking = undefined;
     }, SPOKEN_MS);
@@ -176,8 +176,9 @@ export class BelfryBell extends BelfryElement {
 
   /** @param {T.Item} item */
   #notify(item) {
-    const { id, title, body, kind, actor } = item;
-    const shown = new Notification(cut(title || kind), { body: cut(body), icon: link(actor?.avatar_url), tag: `belfry-${id}`, dir: 'auto' });
+    const { id, actor } = item;
+    const [title, body] = gist(item);
+    const shown = new Notification(title, { body, icon: link(actor?.avatar_url), tag: `belfry-${id}`, dir: 'auto' });
     shown.onclick = () => {
       focus();
       this.#open(item);

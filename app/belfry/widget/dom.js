@@ -54,9 +54,15 @@ export const link = (value) => {
 };
 
 /** @type {T.Cut} */
-export const cut = (text) => {
-  if (typeof text !== 'string') return '';
+export const cut = (given) => {
+  const text = typeof given === 'string' ? given.trim() : '';
   return text.length > LONGEST ? `${text.slice(0, LONGEST).replace(/[\ud800-\udbff]$/, '')}…` : text;
+};
+
+/** @type {T.Gist} */
+export const gist = ({ title, body, kind }) => {
+  const [first = kind, second = ''] = [title, body].map(cut).filter(Boolean);
+  return [first, second];
 };
 
 /** @type {T.Place} */

@@ -31,6 +31,8 @@ export type Tool = (name: string, label: string, onclick: (event: Event) => void
 export type Link = (value: string | null | undefined) => string;
 /** As much of a text as a list can show. */
 export type Cut = (text: string | null | undefined) => string;
+/** What an item says first, and beside it: its title and its body, as far as it has any. */
+export type Gist = (item: Item) => [string, string];
 /** Put a popover at its button, inside the window. */
 export type Place = (popover: HTMLElement, anchor: HTMLElement) => void;
 /** The closest around an element, out of shadow roots too. */

@@ -1,5 +1,5 @@
 /** One notification in a list. @import * as T from './elements.js' */
-import { cut, icon, link, make, tool } from './dom.js';
+import { cut, gist, icon, link, make, tool } from './dom.js';
 import { fill } from './texts.js';
 import { ago, exactly } from './time.js';
 
@@ -83,13 +83,14 @@ export const createRow = (act) => {
   };
 
   const draw = () => {
-    const { read, severity, group_count: count, title, body, kind, action_url: url } = item;
+    const { read, severity, group_count: count, action_url: url } = item;
+    const [title, body] = gist(item);
     const { words, lang, heading } = look;
     const href = link(url);
     if (href) open.href = href;
     else open.removeAttribute('href');
     open.role = href ? null : 'button';
-    open.textContent = cut(title || body || kind);
+    open.textContent = title;
     time.dateTime = item.created_at;
     time.title = exactly(Date.parse(item.created_at), lang);
     const actions = buttons(item, select);
@@ -97,7 +98,7 @@ export const createRow = (act) => {
       ...(heading ? [make('h3', { part: 'day' }, heading)] : []),
       make('div', { part: `item ${read ? 'read' : 'unread'} ${severity}` }, face(item),
         make('div', { part: 'text' }, open,
-          ...(title && body ? [make('p', { part: 'body', dir: 'auto' }, cut(body))] : []),
+          ...(body ? [make('p', { part: 'body', dir: 'auto' }, body)] : []),
           make('p', { part: 'meta' }, time,
             ...(count > 1 ? [make('span', { part: 'behind' }, fill(words.behind, count - 1, lang))] : []),
             ...(read ? [] : [make('span', { part: 'hidden' }, words.unread)])),

@@ -1,5 +1,5 @@
 /** New ones, for a moment, above all else of the page. @import * as T from './elements.js' */
-import { cut, hide, make, tool } from './dom.js';
+import { gist, hide, make, tool } from './dom.js';
 import { face } from './item.js';
 
 const SHOWN_MS = 6000;
@@ -29,12 +29,13 @@ export const createToasts = (select) => {
       hide(element);
     },
     show(item, words) {
+      const [title, body] = gist(item);
       const open = make('button', { type: 'button', part: 'title', dir: 'auto', onclick() {
         drop(toast);
         select(item);
-      } }, cut(item.title || item.body || item.kind));
+      } }, title);
       const toast = make('div', { part: `toast ${item.severity}` }, face(item),
-        make('div', { part: 'text' }, open, ...(item.title && item.body ? [make('p', { part: 'body', dir: 'auto' }, cut(item.body))] : [])),
+        make('div', { part: 'text' }, open, ...(body ? [make('p', { part: 'body', dir: 'auto' }, body)] : [])),
         tool('close', words.close, () => drop(toast)));
       element.append(toast);
       while (element.childElementCount > MOST_TOASTS) element.firstElementChild?.remove();
