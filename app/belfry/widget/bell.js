@@ -11,6 +11,7 @@ const LOOKED = 'belfry-looked'; // what tabs hold, of which one is looked at
 const SPOKEN_MS = 1500; // several that come at once are said once
 const CLICK_MS = 300; // at most, from where a finger is lifted to the click
 const ATTRIBUTES = ['tabs', 'preferences'];
+const TAKEN = ['retracted', 'expired'];
 const SLOTS = ['header', 'empty', 'footer'];
 const PARTS = 'inbox header heading tools tool tabs tab notice pill list day item unread read avatar title body text meta time behind action actions menu choice preferences preference empty error'
   .replaceAll(' ', ', ');
@@ -77,6 +78,7 @@ export class BelfryBell extends BelfryElement {
     this.#inbox.client = client;
     const off = [
       client.on('counts', () => this.#count()),
+      client.on('change', ({ verb, ids = [] }) => TAKEN.includes(verb) && this.#toasts.take(ids)),
       client.on('notification', ({ item, leading }) => this.#arrived(item, leading)),
     ];
     signal.addEventListener('abort', () => {
