@@ -2,7 +2,8 @@
 
 Plain modules stay what is written, tested and shipped; no tool of JavaScript is needed to serve them. They stand one
 after the other, in the order in which they need each other, as one module: what two of them declare must have two
-names. Comments and spaces go, those of a sheet too, names stay.
+names. Comments and spaces go, those of a sheet too. Names stay, but for those that can be told from all else without
+reading the script: what is private to a class, and constants in capitals. `const` says the same as `let` by then.
 It understands the forms that the widget is written in and refuses others; `import()` stays a request of its own.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from string import ascii_lowercase
 
 import rjsmin  # pyright: ignore[reportMissingTypeStubs] - it has none
 
@@ -20,6 +22,11 @@ DECLARED = re.compile(r"^export (?=(?:const|class) (\w+))", re.MULTILINE)
 UNKNOWN = re.compile(r"^(?:import|export|(?:const|let|var) [^\w]).*", re.MULTILINE)
 NAME = re.compile(r"^(?:const|let|class|(?:async )?function) (\w+)", re.MULTILINE)
 SHEET = re.compile(r"(?<=^const CSS = `)[^`]*", re.MULTILINE)
+PRIVATE, USED_PRIVATE = re.compile(r"#[a-zA-Z]\w*"), re.compile(r"(?<=\.)#\w+")
+CAPITALS = re.compile(r"(?<![\w'])(?<![^.]\.)[A-Z][A-Z_]+\b(?!')")
+CONSTANT = re.compile(r"(?<=\bconst )[A-Z][A-Z_]+(?==)")
+WORD = re.compile(r"#?\w+")
+CONST = re.compile(r"\bconst(?=[ [{])")
 LAST = re.compile(r";(?=\})")
 LOOSE = re.compile(r"\s*\n\s*|\s*(?=[{};,])|(?<=[{};,])\s*|(?<=:) +")
 
@@ -27,8 +34,8 @@ LOOSE = re.compile(r"\s*\n\s*|\s*(?=[{};,])|(?<=[{};,])\s*|(?<=:) +")
 def bundle(modules: Mapping[str, str], entry: str) -> str:
     """One module with the exports of `entry`, from the modules by file name.
 
-    Raises ValueError for an import or export of another form, for modules that need each other, and for a name that two
-    of them declare.
+    Raises ValueError for an import or export of another form, for modules that need each other, for a name that two of
+    them declare, and for a constant in capitals that is also a word of a text.
     """
     order: list[str] = []
     _visit(entry, modules, order, ())
@@ -42,7 +49,25 @@ def bundle(modules: Mapping[str, str], entry: str) -> str:
 def squeeze(text: str) -> str:
     """The same script in fewer characters."""
     text = SHEET.sub(lambda found: LOOSE.sub("", found[0]), text)
-    return LAST.sub("", str(rjsmin.jsmin(text)))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    text = str(rjsmin.jsmin(text))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    text = _renamed(text, PRIVATE, set(USED_PRIVATE.findall(text)))
+    text = _renamed(text, CAPITALS, set(CONSTANT.findall(text)))
+    return LAST.sub("", CONST.sub("let", text))
+
+
+def _renamed(text: str, pattern: re.Pattern[str], names: set[str]) -> str:
+    """With short names for these, where the pattern finds one: what begins with # keeps that, others get a $."""
+    often = [name for name, _ in Counter(pattern.findall(text)).most_common() if name in names]
+    short = {name: f"{'#' if name[0] == '#' else '$'}{_letters(at)}" for at, name in enumerate(often)}
+    text = pattern.sub(lambda found: short.get(found[0], found[0]), text)
+    if left := names.intersection(WORD.findall(text)):
+        raise ValueError(f"cannot tell {', '.join(sorted(left))} from a text or a property: choose another name")
+    return text
+
+
+def _letters(at: int) -> str:
+    rest, last = divmod(at, len(ascii_lowercase))
+    return (_letters(rest - 1) if rest else "") + ascii_lowercase[last]
 
 
 def _visit(name: str, modules: Mapping[str, str], order: list[str], path: tuple[str, ...]) -> None:

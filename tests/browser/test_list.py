@@ -189,17 +189,6 @@ def test_an_action_takes_one_line_and_the_pill_stands_above_the_first_row(site: 
     assert before["y"] <= pill["y"] <= before["y"] + 12
 
 
-def test_a_toast_goes_when_what_it_says_is_taken_back(site: Site) -> None:
-    page = site.open(site.bell("toasts"))
-    live(page)
-    sent = site.send("A slip")
-    site.send("Meant")
-    toast = page.locator("[part~=toast] [part=title]")
-    until(lambda: toast.all_text_contents() == ["A slip", "Meant"])
-    site.server.sql.execute("SELECT belfry.retract(%s)", (sent,))
-    until(lambda: toast.all_text_contents() == ["Meant"], 3)
-
-
 def test_a_refused_mark_of_what_was_seen_is_not_repeated_at_once(site: Site) -> None:
     site.send()
     page = site.open("", policy="")

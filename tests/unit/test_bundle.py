@@ -19,8 +19,8 @@ def test_what_a_module_needs_comes_before_it_and_each_comes_once():
         },
         "index.js",
     )
-    assert whole.count("const one=1") == 1
-    assert whole.index("const one=1") < whole.index("const middle=one+1") < whole.index("export { one, middle }")
+    assert whole.count("let one=1") == 1
+    assert whole.index("let one=1") < whole.index("let middle=one+1") < whole.index("export { one, middle }")
     assert "never" not in whole
 
 
@@ -49,6 +49,27 @@ d::before { content: ""; font: 600 11px/18px var(--e, x) }
         "`@media (hover:none){a:hover > b,[part=c] :dir(rtl){margin:-1px calc(2px - 1px)}}"
         'd::before{content:"";font:600 11px/18px var(--e,x)}`' in whole
     )
+
+
+def test_what_is_private_and_constants_in_capitals_get_short_names():
+    text = """
+const MOST = 3;
+const KINDS = ['MOST_OF_ALL', MOST];
+export class List {
+  #all = [...KINDS, `${MOST}`];
+  take(to) { return to.ALL || this.#all.slice(0, MOST) || '#fff'; }
+}
+"""
+    whole = bundle({"index.js": text}, "index.js")
+    assert "let $a=3;let $b=['MOST_OF_ALL',$a];" in whole
+    assert "#a=[...$b,`${$a}`];take(to){return to.ALL||this.#a.slice(0,$a)||'#fff'}" in whole
+
+
+def test_a_constant_that_is_a_word_of_a_text_too_is_refused():
+    with pytest.raises(ValueError, match="cannot tell GET from a text"):
+        bundle(
+            {"index.js": "const GET = 1;\nexport const f = () => fetch('/', { method: 'GET' }) && GET;\n"}, "index.js"
+        )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ export const pause = (attempt) => Math.min(30_000, 1000 * 2 ** attempt) * (0.5 +
 
 /** What the page's function brings; one that never answers has failed. @type {T.Brought} */
 export const brought = (run) => Promise.race([run(), new Promise((_, fail) => {
-  setTimeout(() => fail(new Error('the page brought no token')), TIMEOUT_MS);
+  setTimeout(() => fail(new Error('no token came')), TIMEOUT_MS);
 })]);
 
 /** @type {T.IsRefusal} */

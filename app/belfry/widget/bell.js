@@ -3,7 +3,6 @@ import { gist, icon, link, make, place, tool } from './dom.js';
 import { BelfryElement } from './element.js';
 import { BelfryInbox } from './inbox.js';
 import { fill } from './texts.js';
-import { entitle } from './title.js';
 import { createToasts } from './toasts.js';
 
 const MOST_SHOWN = 99;
@@ -11,7 +10,6 @@ const LOOKED = 'belfry-looked'; // what tabs hold, of which one is looked at
 const SPOKEN_MS = 1500; // several that come at once are said once
 const CLICK_MS = 300; // at most, from where a finger is lifted to the click
 const ATTRIBUTES = ['tabs', 'preferences'];
-const TAKEN = ['retracted', 'expired'];
 const SLOTS = ['header', 'empty', 'footer'];
 const PARTS = 'inbox header heading tools tool tabs tab notice pill list day item unread read avatar title body text meta time behind action actions menu choice preferences preference empty error'
   .replaceAll(' ', ', ');
@@ -32,6 +30,7 @@ export class BelfryBell extends BelfryElement {
   #unsaid = [];
   #unlook = () => {};
   #told = false; // that it is open
+  #titled = false; // the page, once
   #dismissed = -Infinity; // when it was closed, not by the page
 
   constructor() {
@@ -78,7 +77,6 @@ export class BelfryBell extends BelfryElement {
     this.#inbox.client = client;
     const off = [
       client.on('counts', () => this.#count()),
-      client.on('change', ({ verb, ids = [] }) => TAKEN.includes(verb) && this.#toasts.take(ids)),
       client.on('notification', ({ item, leading }) => this.#arrived(item, leading)),
     ];
     signal.addEventListener('abort', () => {
@@ -129,7 +127,12 @@ export class BelfryBell extends BelfryElement {
     this.#badge.hidden = !number;
     this.#badge.textContent = short;
     this.#button.ariaLabel = number ? `${title}, ${fill(count, number, this.speaks)}` : title;
-    entitle(this, number && this.isConnected && this.hasAttribute('title-badge') ? `(${short})` : '');
+    this.#entitle(number && this.isConnected && this.hasAttribute('title-badge') ? `(${short})` : '');
+  }
+
+  /** What few pages ask for is not loaded with all. @param {string} prefix */
+  #entitle(prefix) {
+    if (this.#titled ||= !!prefix) import('./title.js').then(({ entitle }) => entitle(this, prefix), () => {});
   }
 
   /** @param {boolean} open */

@@ -115,15 +115,11 @@ export const createClient = (options = {}) => {
   };
 
   /** With the cookie it goes without, where there are none. @returns {Promise<string>} */
-  const ticket = async () => {
-    if (options.ticket) return brought(options.ticket);
-    try {
-      return (await ask('/v1/tickets', {})).ticket;
-    } catch (/** @type {any} */ fault) {
+  const ticket = async () => (options.ticket ? brought(options.ticket)
+    : ask('/v1/tickets', {}).then((answer) => answer.ticket, (fault) => {
       if (options.token || fault.status !== 501) throw fault;
       return '';
-    }
-  };
+    }));
 
   const identity = async () => {
     const { sub, tenant, topics } = claims(await bearer() || await ticket());

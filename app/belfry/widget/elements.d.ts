@@ -132,8 +132,6 @@ export type Held = (items: readonly Item[]) => [readonly Item[], number];
 export interface Toasts {
   element: HTMLElement;
   show(item: Item, words: Texts): void;
-  /** These are no more. */
-  take(ids: number[]): void;
   /** The list shows them now. */
   clear(): void;
 }

@@ -2,7 +2,6 @@
 import { arrow, hide, icon, link, make, place, tool } from './dom.js';
 import { BelfryElement, filterOf } from './element.js';
 import { createList } from './list.js';
-import { showPreferences } from './preferences.js';
 import { fill } from './texts.js';
 import { later } from './time.js';
 
@@ -171,8 +170,17 @@ export class BelfryInbox extends BelfryElement {
   /** @param {boolean} open */
   #prefer(open) {
     this.#panel.hidden = !open;
-    if (open && this.client) this.#reload = showPreferences(this.#panel, this.client, this.words, () => this.#failed());
+    if (open) this.#choose();
     this.#draw();
+  }
+
+  /** What few people ever open is not loaded with the page. */
+  async #choose() {
+    const { client } = this;
+    const failed = () => this.#failed();
+    const loaded = await import('./preferences.js').catch(failed);
+    if (!loaded || !client || this.client !== client || this.#panel.hidden) return;
+    this.#reload = loaded.showPreferences(this.#panel, client, this.words, failed);
   }
 
   #scrolled() {

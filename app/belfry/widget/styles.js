@@ -50,7 +50,7 @@ svg { width: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-
   background: var(--_background); border-radius: inherit; overflow: hidden;
 }
 [part=header] { display: flex; align-items: center; padding-block: 12px 4px; padding-inline: 16px 10px; gap: 2px }
-[part=heading] { font-size: 15px; font-weight: 650; letter-spacing: -.01em }
+[part=heading] { font-size: 15px; font-weight: 600 }
 [part=header] > [part=tools] { margin-inline-start: auto }
 [part~=tool], ::slotted([part~=tool]) { display: grid; place-items: center; width: 28px; height: 28px; border-radius: 7px; color: var(--_muted) }
 [part~=tool]:hover, [aria-expanded=true] { background: light-dark(#0000000f, #ffffff17); color: var(--_text) }
@@ -88,13 +88,13 @@ li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part~=avatar] img { width: 100%; height: 100%; object-fit: cover }
 [part=text] { flex: 1; min-width: 0; display: grid; grid-template-columns: minmax(0, 1fr); align-content: start; overflow-wrap: anywhere }
 [part=title], [part=body] { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; text-decoration: none; font-weight: 500; unicode-bidi: isolate; cursor: pointer }
-[part~=unread] [part=title], [part~=toast] [part=title] { font-weight: 620 }
+[part~=unread] [part=title], [part~=toast] [part=title] { font-weight: 600 }
 [part~=item] [part=title]::after { content: ""; position: absolute; inset: 0 }
 [part=body] { font-weight: 400; color: var(--_muted); cursor: inherit }
 [part=meta] { display: flex; flex-wrap: wrap; column-gap: 8px; margin-top: 2px; color: var(--_muted); font-size: 12px }
 [part=behind] { font-weight: 600 }
 [part=actions] { grid-row: 4; display: flex; flex-wrap: wrap; gap: 8px; margin-top: 8px }
-[part~=action] { position: relative; padding: 4px 11px; border: 1px solid var(--_border); border-radius: 7px; background: var(--_background); font-weight: 550; font-size: 13px; text-decoration: none; max-width: 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+[part~=action] { position: relative; padding: 4px 11px; border: 1px solid var(--_border); border-radius: 7px; background: var(--_background); font-weight: 500; font-size: 13px; text-decoration: none; max-width: 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 [part~=action]:hover { border-color: var(--_muted) }
 [part~=primary] { background: var(--_accent); border-color: transparent; color: light-dark(#fff, #111) }
 [part~=danger] { color: var(--_danger) }
@@ -107,7 +107,7 @@ li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part=choice] { display: block; width: 100%; padding: 7px 10px; border-radius: 7px }
 [part=choice]:is(:hover, :focus-visible) { background: var(--_hover); outline: 0 }
 [part=empty], [part=error] { display: grid; justify-items: center; gap: 12px; padding: 88px 24px; color: var(--_muted); text-align: center }
-[part=empty] svg, [part=error] svg { box-sizing: content-box; width: 28px; padding: 16px; border-radius: 50%; background: var(--_hover); stroke-width: 1.4 }
+[part=empty] svg, [part=error] svg { box-sizing: content-box; width: 28px; padding: 16px; border-radius: 50%; background: var(--_hover) }
 [part=error] [part=action] { color: var(--_text) }
 [part=ghost] {
   --_bar: linear-gradient(var(--_border) 0 0) no-repeat; height: 40px; margin: 19px 22px; animation: breathe 1.4s ease-in-out infinite;
@@ -149,13 +149,13 @@ input:disabled { opacity: .5 }
 }
 `;
 /** @type {CSSStyleSheet | undefined} */
-let constructed;
+let worn;
 
 /** One for all elements of a page. */
 export const sheet = () => {
-  if (!constructed) {
-    constructed = new CSSStyleSheet();
-    constructed.replaceSync(CSS);
+  if (!worn) {
+    worn = new CSSStyleSheet();
+    worn.replaceSync(CSS);
   }
-  return constructed;
+  return worn;
 };

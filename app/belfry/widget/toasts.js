@@ -9,7 +9,7 @@ const MOST_TOASTS = 3;
 export const createToasts = (select) => {
   const element = make('div', { part: 'toasts', popover: 'manual' }); // what comes is said by the bell
 
-  /** @type {(toast: Element) => void} */
+  /** @type {(toast: HTMLElement) => void} */
   const drop = (toast) => {
     toast.remove();
     if (!element.childElementCount) hide(element);
@@ -28,16 +28,13 @@ export const createToasts = (select) => {
       element.replaceChildren();
       hide(element);
     },
-    take(ids) {
-      for (const id of ids) element.querySelectorAll(`[data-id="${id}"]`).forEach(drop);
-    },
     show(item, words) {
       const [title, body] = gist(item);
       const open = make('button', { type: 'button', part: 'title', dir: 'auto', onclick() {
         drop(toast);
         select(item);
       } }, title);
-      const toast = make('div', { part: `toast ${item.severity}`, 'data-id': item.id }, face(item),
+      const toast = make('div', { part: `toast ${item.severity}` }, face(item),
         make('div', { part: 'text' }, open, ...(body ? [make('p', { part: 'body', dir: 'auto' }, body)] : [])),
         tool('close', words.close, () => drop(toast)));
       element.append(toast);
