@@ -5,7 +5,7 @@ Each stands next to bare in time, since the machine is not equally fast for long
 bare: an insert into an identical table without trigger; notify: the same with NOTIFY in every transaction;
 send: `belfry.send`; insert: `INSERT INTO belfry.notification`; call: bare within the smallest function that returns
 its id, which tells how much of what `send` costs is that it is called. With a relay running, once with the disk as it
-is and once with 2 ms more for each flush (`--flush-ms`). Then each of two relays in turn is stopped by SIGSTOP.
+is and once with 2 ms more for each flush (`--flush-ms`). Then two relays are stopped by SIGSTOP, each from rest.
 Marks: send/bare and insert/bare at least 0.95 with the slow flush; insert 0.85 and send 0.75 otherwise; with a stopped
 relay 0.9 of normal after 5 s. How idle the processors were tells which of the two was the limit.
 Check: every table has grown by exactly as many rows as were reported.

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,11 +166,10 @@ async def sql(connection: Connection) -> str:
     applied = await _applied(connection)
     migrations = _known(load(), applied)
     _require_order(migrations, applied)
-    before: Iterable[Migration | None] = (None, *migrations)
     return "\n".join(
         f"-- {one.label}.up.sql\nBEGIN;\n{_guard(one, after) if after else ''}{one.up}COMMIT;\n"
-        for one, after in zip(migrations, before, strict=False)
-        if one.version not in applied
+        for after, one in pairwise((None, *migrations))
+        if one and one.version not in applied
     )
 
 

@@ -211,20 +211,17 @@ PASSED: LiteralString = """
     SELECT posted.* FROM unnest(%(topics)s::text[], %(sinces)s::bigint[], %(untils)s::bigint[])
         AS stay (topic, since, until)
     CROSS JOIN LATERAL (
-        SELECT n.id, n.kind FROM belfry.notification AS n
-        WHERE n.topic IS NOT NULL AND (n.topic, n.id) > (stay.topic, greatest(stay.since, %(after)s))
+        (SELECT n.id, n.kind FROM belfry.notification AS n
+         WHERE n.topic IS NOT NULL AND (n.topic, n.id) > (stay.topic, greatest(stay.since, %(after)s))
             AND (n.topic, n.id) <= (stay.topic, least(stay.until - 1, %(head)s))
-        ORDER BY n.topic, n.id LIMIT %(page)s) AS posted
-    UNION ALL
-    SELECT told.* FROM unnest(%(topics)s::text[], %(sinces)s::bigint[], %(untils)s::bigint[])
-        AS stay (topic, since, until)
-    CROSS JOIN LATERAL (
-        SELECT c.id, '' FROM belfry.change AS c
-        WHERE %(recipient)s::text IS NULL AND c.recipient IS NULL AND c.verb = 'delivered'
+         ORDER BY n.topic, n.id LIMIT %(page)s)
+        UNION ALL
+        (SELECT c.id, '' FROM belfry.change AS c
+         WHERE %(recipient)s::text IS NULL AND c.recipient IS NULL AND c.verb = 'delivered'
             AND (c.topic, c.id) > (stay.topic, greatest(stay.since, %(after)s))
             AND (c.topic, c.id) <= (stay.topic, %(head)s::bigint)
             AND c.ids[1] > stay.since AND (stay.until IS NULL OR c.ids[1] < stay.until)
-        ORDER BY c.topic, c.id LIMIT %(page)s) AS told
+         ORDER BY c.topic, c.id LIMIT %(page)s)) AS posted
     ORDER BY id LIMIT %(page)s
 """
 

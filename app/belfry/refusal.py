@@ -14,7 +14,7 @@ from belfry import errors
 NO_VALUE = re.compile(r"BF|22|23505|23514|54000")
 """A refusal of ours, or a value that Postgres does not take: no time, no text, out of range, past a limit."""
 
-_TIME = re.compile(r"_at$|^until$")
+HOLDS_TIME = re.compile(r"_at$|^until$")
 """The fields that hold a time. Postgres names no argument that it cannot cast; all others are checked before."""
 _QUOTED = re.compile('"(.+?)"')
 _UNWRITABLE = re.compile("[\\x00\ud800-\udfff]")
@@ -52,7 +52,7 @@ def _named(prefix: str, field: str | None) -> str | None:
 
 def _time_at_fault(given: Mapping[str, Any], text: str) -> str | None:
     """The field whose time the database quotes in its complaint, or a part of it: the time zone."""
-    times = {name: value for name, value in given.items() if _TIME.search(name) and isinstance(value, str)}
+    times = {name: value for name, value in given.items() if HOLDS_TIME.search(name) and isinstance(value, str)}
     whole = (name for name, value in times.items() if f'"{value}"' in text)
     parts = [part.lower() for part in _QUOTED.findall(text)]
     partly = (name for name, value in times.items() if any(part in value.lower() for part in parts))

@@ -73,11 +73,9 @@ class Replay:
     def rejoin(self, stream: Stream, client: Cursor, seen: Cursor, badge: Badge | None) -> None:
         """A live stream learned late of a stay or a choice: replay what it is owed, then go on live."""
         self.counts["rejoin"] += 1
-        if stream.phase is Phase.LIVE:
+        if stream.phase is Phase.LIVE:  # the others were sent away to resume
             closing = self._ready(stream, seen, badge) if badge else b""
             stream.replay(self._write(stream, attach.Start(client), seen, b"", closing))
-        else:
-            self._hub.end(stream, "rotate")  # it resumes from a cursor in which the stay is still a gap
 
     # --- the table -------------------------------------------------------------------------------------------
 

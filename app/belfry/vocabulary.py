@@ -18,6 +18,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from belfry import errors
 from belfry.cursor import MAX_POSITION
+from belfry.refusal import HOLDS_TIME
 
 MAX_IDS = 10_000
 PROBLEM = "application/problem+json"
@@ -41,7 +42,6 @@ Name = Annotated[str, _said(pattern=NAME_PATTERN, examples=["team:7"])]
 Kind = Annotated[str, _said(pattern=KIND_PATTERN, maxLength=255, examples=["comment.created"])]
 KindOrAll = Annotated[str, _said(pattern=KIND_OR_ALL_PATTERN, maxLength=255, examples=["*"])]
 Time = Annotated[str, _said(format="date-time", examples=["2031-01-31T12:00:00Z"])]
-_HOLDS_TIME = re.compile(r"_at$|^until$")
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?(Z|[+-]\d\d:\d\d)\Z", re.ASCII | re.IGNORECASE
 )
@@ -134,7 +134,7 @@ def require_times(given: msgspec.Struct, prefix: str = "") -> None:
     at once, or on another day.
     """
     for name in given.__struct_fields__:
-        value = getattr(given, name) if _HOLDS_TIME.search(name) else None
+        value = getattr(given, name) if HOLDS_TIME.search(name) else None
         if value is not None and not _TIME.match(value):
             raise errors.Unprocessable(
                 f"{value[:40]!r} is no time: write it with its offset, as in 2031-01-31T12:00:00Z or"

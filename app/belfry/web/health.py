@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from litestar import HttpMethod, MediaType, Response, route
+from litestar import MediaType, Response, route
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
+from belfry.access import SAFE_METHODS
 from belfry.figures import CONTENT_TYPE, Figures
 from belfry.relay import Relay
 
-METHODS = [HttpMethod.GET, HttpMethod.HEAD]
-"""Uptime monitors ask with HEAD, on the port of those who watch too."""
 
-
-@route("/live", http_method=METHODS, media_type=MediaType.TEXT, summary="Is the process up?", tags=["health"])
+# Uptime monitors ask with HEAD, on the port of those who watch too.
+@route("/live", http_method=SAFE_METHODS, media_type=MediaType.TEXT, summary="Is the process up?", tags=["health"])
 async def live() -> str:
     """Answers as long as the event loop turns."""
     return "ok"
@@ -21,7 +20,7 @@ async def live() -> str:
 
 @route(
     "/ready",
-    http_method=METHODS,
+    http_method=SAFE_METHODS,
     media_type=MediaType.TEXT,
     summary="Can it serve?",
     tags=["health"],
@@ -34,7 +33,7 @@ async def ready(relay: NamedDependency[Relay]) -> Response[str]:
     return Response("not ready: the database cannot be read", status_code=503)
 
 
-@route("/metrics", http_method=METHODS, media_type=MediaType.TEXT, summary="Prometheus metrics", tags=["health"])
+@route("/metrics", http_method=SAFE_METHODS, media_type=MediaType.TEXT, summary="Prometheus metrics", tags=["health"])
 async def metrics(figures: NamedDependency[Figures]) -> Response[bytes]:
     """Counters, gauges and a histogram in Prometheus' text format."""
     return Response(figures.text(), media_type=CONTENT_TYPE)

@@ -12,10 +12,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from litestar import HttpMethod, Request, Response, route
+from litestar import Request, Response, route
 from litestar.params import FromPath
 
 from belfry import bundle, errors
+from belfry.access import SAFE_METHODS
 
 SUFFIX = ".js"
 WHOLE = "belfry.js"
@@ -27,7 +28,6 @@ HEADERS = {
     "Vary": "Accept-Encoding",
     "X-Content-Type-Options": "nosniff",
 }
-METHODS = [HttpMethod.GET, HttpMethod.HEAD]
 
 Ours = Request[Any, Any, Any]
 
@@ -57,19 +57,19 @@ def packed(content: bytes) -> bytes:
     return gzip.compress(content, mtime=0)
 
 
-@route("/widget.js", http_method=METHODS, include_in_schema=False)
+@route("/widget.js", http_method=SAFE_METHODS, include_in_schema=False)
 async def entry(request: Ours) -> Response[bytes]:
     """All that there is, in the file of this version."""
     return _answer(request, f'export * from "./widget/{version()}/{WHOLE}";\n'.encode(), ALWAYS_ASK)
 
 
-@route("/widget/{name:str}", http_method=METHODS, include_in_schema=False)
+@route("/widget/{name:str}", http_method=SAFE_METHODS, include_in_schema=False)
 async def module(request: Ours, name: FromPath[str]) -> Response[bytes]:
     """One file, as it is now."""
     return _answer(request, _content(name), ALWAYS_ASK)
 
 
-@route("/widget/{wanted:str}/{name:str}", http_method=METHODS, include_in_schema=False)
+@route("/widget/{wanted:str}/{name:str}", http_method=SAFE_METHODS, include_in_schema=False)
 async def kept_module(request: Ours, wanted: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """One file of a version; where two relays differ for a while, the other's is what we have, and is not kept."""
     return _answer(request, _content(name), FOR_EVER if wanted == version() else ALWAYS_ASK)
