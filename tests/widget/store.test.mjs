@@ -65,6 +65,17 @@ test('a repeated frame changes nothing', () => {
   assert.equal(twice.items, once.items);
 });
 
+test('what is told in parts is heard whole, each part once', () => {
+  const { state } = started();
+  const part = (...ids) => ({ name: 'change', cursor: '3', data: { id: 4, verb: 'retracted', ids } });
+  const choice = { name: 'change', cursor: '4', data: { id: 4, verb: 'preference', kind: 'a.b', enabled: false } };
+  const after = heard(state, part(1), part(3), part(1), choice, choice);
+  assert.deepEqual(after.items.map(({ id }) => id), [2]);
+  assert.deepEqual(after.log.map(({ data }) => [data.verb, data.ids?.[0]]), [
+    ['retracted', 1], ['retracted', 3], ['preference', undefined],
+  ]);
+});
+
 test('what the page has already is no news when the stream brings it', () => {
   const { inbox, state } = started();
   same(heard(state, ...inbox.frames), inbox);

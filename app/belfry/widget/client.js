@@ -1,6 +1,6 @@
 /** @import * as T from './types.js' */
 import { asking, brought, claims, isRefusal, pause } from './api.js';
-import { initial, reduce, repeats } from './store.js';
+import { initial, isNews, reduce } from './store.js';
 import { streaming } from './stream.js';
 import { sharing } from './tabs.js';
 
@@ -100,7 +100,7 @@ export const createClient = (options = {}) => {
   const take = (frame) => {
     const { name, data } = frame;
     if (name === 'ready' && foreign(data)) return restart();
-    const news = (name === 'message' || name === 'change') && !repeats(state, frame);
+    const news = isNews(state, frame);
     dispatch({ type: 'frame', ...frame });
     if (name === 'ready') {
       [beat, replaying] = [data.heartbeat_seconds * 1000, false];

@@ -1,4 +1,4 @@
-/** What a browser knows of one inbox; pure. types.d.ts explains. @import * as T from './types.js' */
+/** What a browser knows of one inbox; pure. @import * as T from './types.js' */
 const LOG_FRAMES = 1000;
 const GROUP_IDS = 100;
 const MOST_ITEMS = 1000;
@@ -74,8 +74,9 @@ export const covers = (cursor, id) => {
 
 // --- frames
 
-/** @type {T.Repeats} */
-export const repeats = ({ log }, { data }) => log.some((each) => each.data.id === data.id);
+/** @type {T.IsNews} */
+export const isNews = ({ log }, { data: { id, verb, ids } }) =>
+  !!id && !log.some(({ data }) => data.id === id && data.verb === verb && data.ids?.[0] === ids?.[0]);
 
 /** @type {T.Step} */
 const framed = (before, frame) => {
@@ -83,8 +84,8 @@ const framed = (before, frame) => {
   const state = { ...before, cursor: frame.cursor || before.cursor };
   if (name === 'reset') return { ...state, log: [], listed: '', counted: '', stale: true };
   if (name === 'ready') return { ...state, recipient: data.recipient, ...told(state, data) };
-  if ((name !== 'message' && name !== 'change') || repeats(state, frame)) return state;
-  const log = [...(state.log.length < 2 * LOG_FRAMES ? state.log : state.log.slice(-LOG_FRAMES)), frame];
+  if (!isNews(state, frame)) return state;
+  const log = [...state.log.slice(state.log.length < 2 * LOG_FRAMES ? 0 : -LOG_FRAMES), frame];
   const marks = state.marks.filter((mark) => !confirms(mark, data));
   return applied({ ...state, log, marks: marks.length < state.marks.length ? marks : state.marks }, frame);
 };

@@ -96,9 +96,9 @@ li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part=actions] { grid-row: 4; display: flex; flex-wrap: wrap; gap: 8px; margin-top: 8px }
 [part~=action] { position: relative; padding: 4px 11px; border: 1px solid var(--_border); border-radius: 7px; background: var(--_background); font-weight: 500; font-size: 13px; text-decoration: none; max-width: 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 [part~=action]:hover { border-color: var(--_muted) }
-[part~=primary] { background: var(--_accent); border-color: transparent; color: light-dark(#fff, #111) }
 [part~=danger] { color: var(--_danger) }
-[part~=primary][part~=danger] { background: var(--_danger); color: light-dark(#fff, #111) }
+[part~=primary] { background: var(--_accent); border-color: transparent; color: light-dark(#fff, #111) }
+[part~=danger][part~=primary] { background: var(--_danger) }
 [part=tools] { display: flex; gap: 2px; align-self: start }
 [part=meta], [part=text] > [part=tools] { grid-area: 3 / 1 }
 [part=text] > [part=tools] { position: relative; justify-self: end; align-self: end; margin-block: -6px -5px; margin-inline-end: -6px; background: var(--_hover); visibility: hidden }

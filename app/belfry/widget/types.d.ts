@@ -266,8 +266,8 @@ export type Asked = (state: State, event: Exclude<Event, { type: 'frame' }>) => 
 export type Step = (state: State, frame: Frame) => State;
 /** Play what a cursor does not cover over a state; over an older page changes alone. */
 export type Again = (cursor: string, state: State, older?: boolean) => State;
-/** Whether that notification or change was here before. */
-export type Repeats = (state: State, frame: Frame) => boolean;
+/** Whether that is a notification or a change (all others have no `id`), and was not here before. Parts share an `id`. */
+export type IsNews = (state: State, frame: Frame) => boolean;
 /** The counts of a frame. They hold at its place in the stream: what follows is not in them. */
 export type Told = (state: State, counts: { unread?: number; unseen?: number }) => Partial<State>;
 export type Fits = (item: Item, filter: Filter) => boolean;
