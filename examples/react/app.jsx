@@ -19,7 +19,7 @@ const Unread = () => {
       <ul>
         {notifications.map(({ id, title, kind }) => (
           <li key={id}>
-            {title ?? kind} <button onClick={() => markAsRead(id)}>Mark as read</button>
+            {title || kind} <button onClick={() => markAsRead(id)}>Mark as read</button>
           </li>
         ))}
       </ul>

@@ -76,3 +76,13 @@ def test_it_is_drawn_by_the_server_and_live_in_the_browser_over_one_stream(
         until(lambda: page.locator("main li").count() == 0)
         assert streams(relay) == 1
     assert complaints == []
+
+
+def test_a_notification_without_a_title_is_listed_by_its_kind(shop: tuple[str, Server], browser: Browser) -> None:
+    origin, relay = shop
+    relay.send("", "demo")
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(origin)
+        page.locator("main li").wait_for()
+        assert page.locator("main li").inner_text() == "test Mark as read"

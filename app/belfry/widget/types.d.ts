@@ -23,20 +23,20 @@ export interface Action {
   style?: string;
 }
 
-/** A notification as the stream brings it. */
+/** A notification as the stream brings it; a title or body that was not sent is `''`. */
 export interface Notification {
   id: number;
   recipient: string | null;
   topic: string | null;
   tenant: string;
   kind: string;
-  title: string | null;
-  body: string | null;
+  title: string;
+  body: string;
   action_url: string | null;
-  actions: Action[] | null;
+  actions: Action[];
   data: any;
   actor: Actor | null;
-  tags: string[] | null;
+  tags: string[];
   severity: string;
   created_at: string;
   expires_at?: string | null;
