@@ -43,6 +43,7 @@ SETTINGS = (
     "max_connections=100",
     "shared_buffers=64MB",
     "log_min_messages=warning",
+    "search_path=public",  # not "$user": that is the schema `belfry`, and no place for what somebody tries in psql
 )
 
 

@@ -139,6 +139,16 @@ def test_it_starts_in_seconds_keeps_its_data_and_is_gone_when_its_owner_is_told_
         assert again.said() == []
 
 
+def test_a_table_that_somebody_makes_in_psql_is_not_among_belfrys(directory: Path) -> None:
+    with owner(directory) as one:
+        with psycopg.connect(one.url) as connection:
+            connection.execute("CREATE SCHEMA belfry")
+            connection.execute("CREATE TABLE orders ()")
+            made = connection.execute("SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'orders'")
+            assert made.fetchall() == [("public",)]
+        assert one.end() == 0
+
+
 def test_a_server_in_development_mode_does_not_leak_it_on_sigterm(directory: Path) -> None:
     with running(directory.parent, "serve", "--dev", "--port", "0") as server:
         server.wait_for("Belfry is at")
