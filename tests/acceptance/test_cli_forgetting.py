@@ -59,6 +59,12 @@ def test_prune_without_an_age_is_wrong_usage_and_removes_nothing(tmp_path: Path,
     assert one(aged, KEPT) == 4
 
 
+@pytest.mark.parametrize("age", ["9", "9m", "9s", "0.5"])
+def test_what_cannot_be_undone_guesses_no_unit_and_takes_m_for_no_months(tmp_path: Path, aged: str, age: str) -> None:
+    assert f"'{age}' is no age" in refused(run(tmp_path, "prune", "--older-than", age, database_url=aged), 2)
+    assert one(aged, KEPT) == 4
+
+
 def test_prune_beside_another_says_to_wait(tmp_path: Path, aged: str) -> None:
     with psycopg.connect(aged, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(1111837766, 5)")

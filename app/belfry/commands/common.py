@@ -188,3 +188,10 @@ def duration(text: str) -> float:
     if not 1 <= seconds <= 100 * 365 * 86400:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 90s, 15m, 1h or 7d")
     return seconds
+
+
+def age(text: str) -> float:
+    """`12h`, `90d` or `26w` in seconds: what is removed by it is gone, so nothing is guessed, nor is m for months."""
+    if text.strip()[-1:] not in ("h", "d", "w"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no age such as 12h, 90d or 26w: name hours, days or weeks")
+    return duration(text)

@@ -19,7 +19,7 @@ TELL_SECONDS = 5.0
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--older-than", metavar="TIME", type=common.duration, help="such as 12h, 90d or 26w")
+    parser.add_argument("--older-than", metavar="TIME", type=common.age, help="such as 12h, 90d or 26w")
     parser.add_argument("--dry-run", action="store_true", help="remove nothing, and say how much would go")
     common.add_settings(parser, ["database_url", "direct_url", "retention_days"])
 
