@@ -99,7 +99,10 @@ def _require_own_page(connection: Connection, config: Config) -> None:
 
 
 async def sender(connection: Connection, _: BaseRouteHandler) -> None:
-    """Guard: a backend sends, with a key of the scope `send`. Raises Unauthorized, Forbidden, TooManyRequests."""
+    """Guard: a backend sends, with a key of the scope `send`.
+
+    Raises Unauthorized, Forbidden, TooManyRequests, NotStarted.
+    """
     await _require_scope(connection, "send")
 
 
@@ -122,7 +125,10 @@ async def _require_scope(connection: Connection, scope: str) -> None:
         raise errors.Unauthorized(
             "there is no API key: send one as `Authorization: Bearer`; `belfry key create` makes one"
         )
-    async with state.pool.connection() as database:
+    pool = state.get("pool")
+    if pool is None:
+        raise errors.NotStarted()
+    async with pool.connection() as database:
         found = await keys.find(database, key)
     if found is None or not found.scopes:
         raise errors.Unauthorized("that API key is unknown or revoked; `belfry key create` makes one")

@@ -171,6 +171,20 @@ async def test_a_host_that_forgets_the_lifespan_is_told_so(database: str, path: 
     assert "lifespan" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/notifications"), ("GET", "/v1/notifications/1")])
+async def test_where_the_lifespan_is_forgotten_a_backend_is_told_so_too(database: str, method: str, path: str) -> None:
+    from fastapi import FastAPI
+
+    from belfry import create_app
+
+    app = FastAPI()
+    app.mount("/belfry", create_app(Config(database_url=database, secret=SECRET)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://host") as http:
+        answer = await http.request(method, f"/belfry{path}", headers={"authorization": "Bearer bf_key"}, json={})
+    assert answer.status_code == 503
+    assert "lifespan" in answer.json()["detail"]
+
+
 def test_without_a_configuration_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from belfry import create_app, errors
 
