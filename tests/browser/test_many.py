@@ -67,6 +67,20 @@ def test_a_long_list_is_drawn_in_slices_and_only_where_it_changed(site: Site) ->
     assert max(read) <= SLICE
 
 
+def test_rows_that_stay_as_they_are_are_not_searched(site: Site) -> None:
+    fill(site, 100)
+    page = site.open(site.inbox('limit="100"'), policy="")
+    until(lambda: len(titles(page)) == 100)
+    until(lambda: site.counts()[1] == 0)  # the last that is drawn by itself
+    page.evaluate("""() => {
+      globalThis.searched = 0;
+      const { querySelectorAll } = Element.prototype;
+      Element.prototype.querySelectorAll = function (...all) { searched++; return querySelectorAll.apply(this, all); };
+    }""")
+    page.evaluate(UPWARDS)
+    assert page.evaluate("searched") == 0
+
+
 def test_rows_far_from_sight_are_not_laid_out(site: Site) -> None:
     fill(site, 500)
     page = site.open(site.inbox('limit="100"'), policy="")

@@ -73,7 +73,8 @@ export const createRow = (act) => {
 
   /** What only shows beside a focus can take it when there is one. @param {number} at */
   const focus = (at) => {
-    if (at >= 0) open.focus();
+    if (at < 0) return;
+    open.focus();
     stops()[at]?.focus();
   };
 
