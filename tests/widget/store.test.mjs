@@ -55,6 +55,19 @@ test('of what comes for weeks the newest thousand stay, and the rest can be load
   same(after, inbox);
 });
 
+test('what somebody has loaded beyond a thousand stays under them when another comes', () => {
+  const { inbox, state } = started(30);
+  for (let i = 0; i < 1500; i++) inbox.send();
+  let long = heard(state, ...inbox.frames);
+  while (long.next) long = reduce(long, { type: 'more', ...inbox.page({ limit: 100, before: long.next }) });
+  inbox.send();
+  const after = heard(long, ...inbox.frames.slice(-1));
+  assert.equal(after.items.length, 1530);
+  assert.deepEqual(after.items.slice(1), long.items.slice(0, -1));
+  assert.equal(after.next, after.items.at(-1).id);
+  same(reduce(after, { type: 'more', ...inbox.page({ limit: 100, before: after.next }) }), inbox);
+});
+
 test('a repeated frame changes nothing', () => {
   const { inbox, state } = started();
   inbox.send();

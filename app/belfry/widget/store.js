@@ -144,11 +144,11 @@ const inserted = ({ known: { items }, filter, next }, notification) => {
   return sorted([...items.filter((each) => each !== twin), item]);
 };
 
-/** No more than a page can bear that stays open for weeks; what goes can be loaded again. @type {T.Kept} */
-const kept = (state, all) => {
-  const over = all.length > MOST_ITEMS;
-  const items = over ? all.slice(0, MOST_ITEMS) : all;
-  return { ...state, known: { ...state.known, items }, next: over ? items[MOST_ITEMS - 1].id : state.next };
+/** No more than a page can bear for weeks, or than was loaded; what goes can be again. @type {T.Kept} */
+const kept = (state, items) => {
+  const most = Math.max(MOST_ITEMS, state.known.items.length);
+  const [over] = items.splice(most);
+  return { ...state, known: { ...state.known, items }, next: over ? items[most - 1].id : state.next };
 };
 
 /** @type {T.About} */

@@ -274,7 +274,7 @@ export type Fits = (item: Item, filter: Filter) => boolean;
 export type Sorted = (items: Item[]) => Item[];
 /** The items with a new notification in its place, if it has one in what is loaded. */
 export type Inserted = (state: State, notification: Notification) => Item[];
-export type Kept = (state: State, all: Item[]) => State;
+export type Kept = (state: State, items: Item[]) => State;
 export type Hit = (id: number) => boolean;
 /** Which ids something is about. */
 export type About = (what: { ids?: readonly number[] | null; through?: number }) => Hit;
