@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.connection import ASGIConnection
@@ -89,9 +88,9 @@ def _require_own_page(connection: Connection, config: Config) -> None:
     kind = connection.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise errors.Forbidden("with the cookie a body must be sent as `Content-Type: application/json`")
-    origin = connection.headers.get("origin", "").lower()
     host = connection.headers.get("host", "").lower()
-    if not origin or (urlsplit(origin).netloc != host and origin not in config.cors_origins):
+    known = (f"https://{host}", f"http://{host}", *config.cors_origins)
+    if connection.headers.get("origin", "").lower() not in known:
         raise errors.Forbidden("the cookie is good from our own pages alone: name the origin in BELFRY_CORS_ORIGINS")
 
 

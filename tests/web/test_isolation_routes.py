@@ -185,6 +185,7 @@ async def by_cookie(api: Api, method: str, path: str, body: Any, headers: dict[s
         {**JSON, "origin": ""},
         {**JSON, "origin": "http://127.0.0.1.evil.example"},
         {**JSON, "origin": "http://127.0.0.1:1"},
+        {**JSON, "origin": "http://["},
         {**JSON, "origin": "own", "x-forwarded-host": "evil.example", "host": "evil.example:80"},
         {"origin": "own"},
         {"origin": "own", "content-type": "text/plain"},
