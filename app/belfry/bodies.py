@@ -6,6 +6,7 @@ The framework converts leniently, as it must for a query; so what it will conver
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, cast
 
@@ -14,6 +15,9 @@ from litestar import Request
 
 from belfry import errors
 from belfry.refusal import unwritable
+
+MAX_DEPTH = 200
+"""How deep a body may be nested: whatever reads and writes it further on has room for that on the stack."""
 
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<where>.*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`\Z", re.DOTALL)
@@ -27,6 +31,8 @@ async def check(request: Request[Any, Any, Any]) -> None:
     body = await request.body()
     try:
         _require(parameter.raw, body)
+        if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+            _require_shallow(body)
         if b"\\u" in body or b"\0" in body:
             _require_writable(body)
     except msgspec.ValidationError as error:
@@ -70,6 +76,19 @@ def _whole(value: Any) -> Any:
             return [_whole(each) for each in cast(list[Any], value)]
         case _:
             return value
+
+
+def _require_shallow(body: bytes) -> None:
+    level = [msgspec.json.decode(body)]
+    for _ in range(MAX_DEPTH):
+        level = [each for value in level for each in _values(value) if isinstance(each, dict | list)]
+    if level:
+        raise errors.BadRequest(f"The body is nested deeper than {MAX_DEPTH} levels.", field="body")
+
+
+def _values(value: Any) -> Iterable[Any]:
+    """Of an object or an array."""
+    return cast(dict[str, Any], value).values() if isinstance(value, dict) else value
 
 
 def _require_writable(body: bytes) -> None:

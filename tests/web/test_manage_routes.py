@@ -259,6 +259,24 @@ async def test_json_of_any_depth_is_taken_or_refused_but_never_a_fault(api: Api,
     assert answer.status_code in (201, 400, 413, 422), answer.text[:500]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/notifications", '{"recipient": "u1", "kind": "test", "data": {"d": DEEP}}'),
+        ("POST", "/v1/import", '[{"recipient": "u1", "kind": "test", "data": {"d": DEEP}}]'),
+        ("PUT", "/v1/recipients/u1", '{"traits": {"d": DEEP}}'),
+        ("PUT", "/v1/segments/deep", '{"filter": {"d": DEEP}}'),
+    ],
+)
+async def test_a_body_is_nested_two_hundred_levels_deep_and_no_deeper(api: Api, method: str, path: str, body: str):
+    around = body.count("{") + body.count("[")
+    for depth, statuses in ((200, {201, 204}), (201, {400}), *((deep, {400}) for deep in range(900, 1000, 5))):
+        inside = depth - around
+        content = body.replace("DEEP", "[" * inside + "]" * inside)
+        answer = await api.as_backend(method, path, content=content.encode())
+        assert answer.status_code in statuses, (depth, answer.text[:500])
+
+
 # --- traits and segments -------------------------------------------------------------------------------------
 
 
