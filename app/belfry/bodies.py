@@ -16,6 +16,7 @@ from litestar import Request
 from belfry import errors
 from belfry.refusal import unwritable
 
+MAX_BYTES = 10_000_000
 MAX_DEPTH = 200
 """How deep a body may be nested: whatever reads and writes it further on has room for that on the stack."""
 

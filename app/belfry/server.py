@@ -94,6 +94,7 @@ def create_app(config: Config | None = None, *, dev_api_key: str = "") -> Litest
         },
         state=State({"config": config, "verifier": verifier, "limits": access.Limits(config)}),
         before_request=bodies.check,
+        request_max_body_size=bodies.MAX_BYTES,
         exception_handlers=problems.HANDLERS,
         cors_config=_cors(config),
         openapi_config=schema.document(__version__),

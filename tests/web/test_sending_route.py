@@ -188,6 +188,7 @@ async def test_what_is_too_large_is_413_and_nothing_is_sent(belfry: Belfry, writ
     assert "65536" in answer.json()["detail"]
     answer = await post(belfry, key, {"recipient": "u1", "kind": "test", "body": "x" * 12_000_000})
     assert answer.status_code == 413
+    assert "10,000,000" in answer.json()["detail"]
     assert await value(writer, COUNT) == 0
 
 

@@ -12,7 +12,7 @@ import psycopg
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from belfry import errors, logs
+from belfry import bodies, errors, logs
 
 log = logging.getLogger(__name__)
 IN_THE_WAY = "Others changed the same at the same time, and nothing was done: try again."
@@ -41,6 +41,8 @@ def _advice(error: HTTPException) -> str:
         return "There is no such path here: /schema lists those that there are."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and error.headers:
         return f"The method is not one of this path, which takes {error.headers['allow']}."
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return f"The body is larger than {bodies.MAX_BYTES:,} bytes: send it in parts."
     return error.detail
 
 
