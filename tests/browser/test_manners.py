@@ -281,6 +281,18 @@ def test_the_first_tab_is_shown_first(site: Site) -> None:
     assert page.locator("[role=tab][aria-selected=true]").text_content() == "test"
 
 
+def test_who_wants_no_tabs_gets_the_list_and_asks_for_it_once(site: Site) -> None:
+    site.send("One")
+    page = site.open(site.bell('tabs=""'), lang="de")
+    until(lambda: page.locator("belfry-bell [part=bell]").get_attribute("aria-label") == "Mitteilungen, 1 ungelesen")
+    page.locator("belfry-bell").evaluate("(bell) => { bell.texts = { title: 'News' }; }")
+    page.locator("belfry-bell [part=bell]").click()
+    shows(page, "One")
+    assert page.locator("belfry-inbox [part=heading]").text_content() == "News"
+    assert not page.locator("belfry-inbox [part=tabs]").is_visible()
+    assert len([url for url in site.requests if "/v1/inbox?" in url]) == 1
+
+
 def test_preferences_follow_the_language_and_go_with_their_attribute(site: Site) -> None:
     page = site.open(site.inbox("preferences"))
     page.get_by_role("button", name="Preferences").click()

@@ -74,8 +74,7 @@ export class BelfryElement extends Base {
 
   /** The tabs, by the attribute. @type {string[]} */
   get names() {
-    const text = this.getAttribute('tabs') ?? 'all unread archived';
-    return text.split(/\s+/).filter(Boolean);
+    return (this.getAttribute('tabs') ?? 'all unread archived').match(/\S+/g) ?? ['all'];
   }
 
   connectedCallback() {
