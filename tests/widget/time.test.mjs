@@ -20,6 +20,12 @@ test('from now to years, and a clock that is ahead is forgiven', () => {
   ]) assert.equal(ago(NOW - gone, NOW, 'en'), said);
 });
 
+test('yesterday is the day before, and not whatever is less than two days ago', () => {
+  for (const [gone, said] of [[36, 'yesterday'], [37, '2 days ago'], [47, '2 days ago'], [6 * 24 + 13, '7 days ago']]) {
+    assert.equal(ago(NOW - gone * HOUR, NOW, 'en'), said);
+  }
+});
+
 test('days have names, the nearest of their own', () => {
   assert.equal(day(NOW, NOW, 'en'), 'Today');
   assert.equal(day(NOW + 24 * HOUR, NOW, 'en'), 'Today'); // a clock that is ahead
