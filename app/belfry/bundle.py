@@ -3,8 +3,9 @@
 Plain modules stay what is written, tested and shipped; no tool of JavaScript is needed to serve them. They stand one
 after the other, in the order in which they need each other, as one module: what two of them declare must have two
 names. Comments and spaces go, those of a sheet too. Names stay, but for those that can be told from all else without
-reading the script: what is private to a class, and constants in capitals. `const` says the same as `let` by then.
-It understands the forms that the widget is written in and refuses others; `import()` stays a request of its own.
+reading the script: what is private to a class, and constants in capitals. `const` says the same as `let` by then,
+and `true` as `!0`. It understands the forms that the widget is written in and refuses others; `import()` stays a
+request of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ PRIVATE, USED_PRIVATE = re.compile(r"#[a-zA-Z]\w*"), re.compile(r"(?<=\.)#\w+")
 CAPITALS = re.compile(r"(?<![\w'])(?<![^.]\.)[A-Z][A-Z_]+\b(?!')")
 CONSTANT = re.compile(r"(?<=\bconst )[A-Z][A-Z_]+(?==)")
 WORD = re.compile(r"#?\w+")
+TRUTH = re.compile(r"(?<=[=(,:?&|])(?:true|false)(?=[,;)}?:&|])")
 CONST = re.compile(r"\bconst(?=[ [{])")
 LAST = re.compile(r";(?=\})")
 LOOSE = re.compile(r"\s*\n\s*|\s*(?=[{};,])|(?<=[{};,])\s*|(?<=:) +")
@@ -52,6 +54,7 @@ def squeeze(text: str) -> str:
     text = str(rjsmin.jsmin(text))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     text = _renamed(text, PRIVATE, set(USED_PRIVATE.findall(text)))
     text = _renamed(text, CAPITALS, set(CONSTANT.findall(text)))
+    text = TRUTH.sub(lambda found: "!0" if found[0] == "true" else "!1", text)
     return LAST.sub("", CONST.sub("let", text))
 
 

@@ -39,6 +39,11 @@ def test_comments_and_indentation_go_and_texts_stay():
     assert "`${url} /* a */`" in whole
 
 
+def test_true_and_false_are_told_shorter_where_they_are_no_text():
+    text = "export const a = (b) => b.c({ d: true }, false) || { e: 'true', f: `[g=true]` };\n"
+    assert "let a=(b)=>b.c({d:!0},!1)||{e:'true',f:`[g=true]`};" in bundle({"index.js": text}, "index.js")
+
+
 def test_a_sheet_keeps_what_a_space_means():
     sheet = """
 @media (hover: none) { a:hover > b, [part=c] :dir(rtl) { margin: -1px calc(2px - 1px) } }
