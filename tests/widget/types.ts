@@ -19,6 +19,9 @@ void client.markAsRead(client.snapshot.items.map(({ id }) => id)).then(({ change
 void client.snooze(1, new Date());
 void client.notifications({ state: 'archived', kinds: ['comment.created'] });
 off();
+addEventListener('belfry-select', (event) => event.detail.url?.startsWith(location.origin) && event.preventDefault());
+document.addEventListener('belfry-counts', (event) => event.detail.unread.toFixed());
+document.body.addEventListener('belfry-notification', (event) => event.detail.item.title);
 
 // @ts-expect-error no such event
 client.on('nothing', () => {});

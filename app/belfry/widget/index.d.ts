@@ -40,6 +40,8 @@ export class BelfryBell extends BelfryElement {
 }
 
 declare global {
+  /** They bubble: whoever listens above the element, a window too, is told the same. */
+  interface GlobalEventHandlersEventMap extends ElementEvents {}
   interface HTMLElementTagNameMap {
     'belfry-bell': BelfryBell;
     'belfry-inbox': BelfryInbox;
