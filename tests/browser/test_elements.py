@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from elements import Site, shows, titles
+from elements import Site, rows, shows, titles
 from playwright.sync_api import Page
 from serving import Server, until
 
@@ -276,6 +276,22 @@ def test_a_lost_server_is_said_after_a_while_and_forgotten_when_it_is_back(site:
     until(lambda: notice.text_content() == "", 40)
     one.send("Back")
     shows(page, "Back")
+
+
+def test_who_is_offline_is_told_so_again_after_what_failed(site: Site) -> None:
+    site.send("One")
+    page = site.open("<script>setInterval = () => 0</script>" + site.inbox(), policy="")
+    live(page)
+    notice = page.locator("belfry-inbox [part=notice]")
+    page.context.set_offline(True)
+    until(lambda: notice.text_content() == "Offline. Reconnecting…")
+    page.route("**/v1/inbox/read", lambda route: route.fulfill(status=500))
+    rows(page).first.hover()
+    rows(page).first.locator("[part~=markAsRead]").click()
+    until(lambda: notice.text_content() == "That did not work. Please try again.")
+    until(lambda: notice.text_content() == "Offline. Reconnecting…", 15)
+    page.wait_for_timeout(3000)  # what failed is forgotten by now
+    assert notice.text_content() == "Offline. Reconnecting…"
 
 
 def test_groups_stand_as_one_with_the_number_behind(site: Site) -> None:

@@ -154,8 +154,10 @@ export class BelfryInbox extends BelfryElement {
   }
 
   #failed() {
-    this.#say(this.words.failed);
-    this.#after('notice', NOTICE_MS, () => this.#say(''));
+    const { failed } = this.words;
+    this.#say(failed);
+    this.#soon(); // it may stand in the place of what goes on
+    this.#after('notice', NOTICE_MS, () => this.#notice.textContent === failed && this.#say(''));
   }
 
   /** @param {string} name */
