@@ -66,7 +66,7 @@ class Entrance:
         """Register streams, and copy the cursor for them, in one step.
 
         A client that has seen rows in ranges which this poll has not read (from another relay) would get them again:
-        it waits until they are read. Who is new waits until that is recorded.
+        it waits until they are read. Who is new waits until that is recorded, and who was not looked up for the next.
         """
         self.probe_everything = False
         state = snapshot.state
@@ -77,7 +77,10 @@ class Entrance:
         for stream, requested in arrivals.items():
             if self._waiting.pop(stream, self) is self:
                 continue  # the client has left
-            if EVERYONE not in snapshot.members[stream.recipient].stays:
+            if stream.recipient not in snapshot.members:
+                self._waiting[stream] = requested
+                self._wake()
+            elif EVERYONE not in snapshot.members[stream.recipient].stays:
                 self._waiting[stream] = requested
             elif stream.ends_at <= now:
                 self._hub.end(stream, stream.ends_because)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
-from belfry import rows
+from belfry import queries, rows
 from streams import Serve, eventually, publish, send, subscribe
 
 MANY = (
@@ -118,3 +121,24 @@ async def test_a_large_transaction_among_many_small_ones_is_read_in_parts_too(
     again = await belfry.open(last_id=start)
     assert {event.data["id"] for event in (await again.until("ready"))[:-1]} == {event.data["id"] for event in events}
     await eventually(lambda: not belfry.relay.tracker.gaps)
+
+
+async def test_a_crowd_whose_memberships_take_long_to_read_comes_in_by_parts_and_the_relay_goes_on(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await serve()
+    writer = await connect()
+    client = await belfry.live()
+    read = queries.members
+
+    async def slowly(connection: Any, recipients: Collection[str]) -> Any:
+        found = await read(connection, recipients)
+        time.sleep(0.04 * len(found))  # noqa: ASYNC251 - thousands of topics each, made rows of in this loop
+        return found
+
+    monkeypatch.setattr(queries, "members", slowly)
+    crowd = await asyncio.gather(*(belfry.open(f"crowd{number}") for number in range(100)))
+    await asyncio.gather(*(each.until("ready") for each in crowd))
+    await send(writer, "beside")
+    assert await client.titles(1) == ["beside"]
+    assert belfry.relay.counts["connects"] == 1, "the server ends a session that idles in a transaction for 3 s"
