@@ -18,6 +18,7 @@ class Crowd:
 
     def __init__(self, recent: Recent, seen: Cursor) -> None:
         self.seen = seen
+        self.told = seen.coarse()
         self._recent = recent
         self._back_to = MAX_POSITION
         self._direct: dict[str, list[Row]] = {}  # by recipient, the newest first
@@ -43,9 +44,9 @@ class Crowd:
     def frame(self, row: Row, client: Cursor) -> bytes:
         """The row's frame after the client's cursor of that moment: above its head that is everybody's."""
         if row.id <= client.head:
-            return framed(row, client, self.seen)
+            return framed(row, client, self.told)
         if row.id not in self._frames:
-            self._frames[row.id] = framed(row, client, self.seen)
+            self._frames[row.id] = framed(row, client, self.told)
         return self._frames[row.id]
 
     def _go_back(self, lowest: int) -> None:

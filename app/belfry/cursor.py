@@ -17,6 +17,8 @@ Range = tuple[int, int]
 MAX_CURSOR_BYTES = 2048
 FEWEST_WIDENED_GAPS = 40
 """A cursor with fewer gaps was not widened to fit, which leaves nine tenths of the bytes; a range takes 40 at most."""
+MOST_GAPS, COARSE_GAPS = 525, 256
+"""More than those never fit: five take two bytes, 45 three, the others four or more. About how many do, once merged."""
 MAX_POSITION = 2**63 - 1
 
 _CURSOR = re.compile(r"(?:(?P<epoch>[a-z0-9]{6})\.)?(?P<head>\d{1,19})(?:~(?P<gaps>\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*))?\Z")
@@ -42,6 +44,12 @@ class Cursor:
         """The ids up to `limit` that were not seen."""
         above = ((self.head + 1, limit),) if limit > self.head else ()
         return clip(self.gaps, 1, limit) + above
+
+    def coarse(self) -> Cursor:
+        """The same to be told of often: the nearest of very many gaps are merged here, once, and not for each text."""
+        if len(self.gaps) <= MOST_GAPS:
+            return self
+        return Cursor(self.head, tuple(merge_nearest(list(self.gaps), COARSE_GAPS)), self.epoch)
 
     def __str__(self) -> str:
         return render(self.head, self.gaps, self.epoch)
@@ -165,10 +173,12 @@ def _ascending(gaps: Sequence[Range]) -> bool:
 def after_replayed(client: Cursor, seen: Cursor, position: int) -> Cursor:
     """The cursor of a client to whom `position` was replayed by a relay that has seen `seen`.
 
-    What lies above the row is still as the client had it; what lies at or below is as the relay has it.
+    What lies above the row is still as the client had it; what lies at or below is as the relay has it. The row itself
+    is seen, though a gap of a `seen` that is coarse may hold it.
     """
     head = max(client.head, position)
-    return Cursor(head, union(clip(client.gaps, position + 1, head), clip(seen.gaps, 1, head)), seen.epoch)
+    gaps = union(clip(client.gaps, position + 1, head), clip(seen.gaps, 1, head))
+    return Cursor(head, subtract(gaps, ((position, position),)), seen.epoch)
 
 
 def replayable(client: Cursor, seen: Cursor) -> tuple[Range, ...]:

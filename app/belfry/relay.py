@@ -259,12 +259,15 @@ class Relay:
         """
         new: list[Row] = []
         fresh: list[tuple[Row, bytes]] = []
+        told = self.tracker.teller() if snapshot.expected else self.tracker
         for row in snapshot.found.rows:
             if self.tracker.see(row.id):
+                if told is not self.tracker:
+                    told.see(row.id)
                 row = snapshot.contents.get(row.id, row)
                 new.append(row)
                 if row.id in snapshot.expected:
-                    fresh.append((row, sse.id_line(self.tracker.text(self.epoch))))
+                    fresh.append((row, sse.id_line(told.text(self.epoch))))
         if new:
             self._recent.add(new, self.tracker.cursor())
         self._recent.fill(snapshot.contents.values())

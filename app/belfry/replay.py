@@ -56,7 +56,7 @@ class Replay:
         self._hub.add(stream, attach.as_seen(member.stays, seen), choices.as_seen(member.choices, seen))
         start = attach.resolve(requested, seen, pruned=state.pruned, last_value=state.last_value)
         opening = self._reset(start, seen)
-        closing = self._ready(stream, seen, badge)
+        closing = self._ready(stream, crowd.told, badge)
         if start.client is None:
             self.counts["none"] += 1
             stream.go_live(opening + closing)
@@ -97,6 +97,7 @@ class Replay:
         """Write page after page; whether something that the client had passed over or had was judged anew."""
         assert start.client is not None
         stays = stream.intervals
+        told = seen.coarse()
         client, had, corrected = await self._corrected(stream, start.client, exact=start.exact)
         after = attach.lowest_unseen(client) - 1
         while stream.phase is Phase.REPLAYING:
@@ -107,7 +108,7 @@ class Replay:
                 await stream.send(sse.body(self._reset(attach.Start(client, "pruned"), seen)))
                 continue
             own = [row for row in page.rows if row.payload is not None and seen.has(row.id) and stream.wants(row)]
-            frames = [framed(row, client, seen) for row in own if not had.has(row.id)]
+            frames = [framed(row, client, told) for row in own if not had.has(row.id)]
             if frames and stream.phase is Phase.REPLAYING:
                 await stream.send(sse.body(b"".join(frames)))
             if len(page.rows) < self._config.page_rows:
@@ -205,14 +206,15 @@ class Replay:
 
     def _ready(self, stream: Stream, seen: Cursor, badge: Badge | None) -> bytes:
         """The event that means: you are live; its counts belong to its cursor."""
+        cursor = str(seen)
         data = {
-            "cursor": str(seen),
+            "cursor": cursor,
             "recipient": stream.recipient,
             "topics": stream.topics,
             **(badge._asdict() if badge else {}),
             "heartbeat_seconds": self._config.heartbeat_seconds,
         }
-        return sse.event("ready", data, cursor=str(seen))
+        return sse.event("ready", data, cursor=cursor)
 
     def _make_room(self, stream: Stream) -> None:
         """Past the limit the recipient's oldest streams end."""

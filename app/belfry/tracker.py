@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from belfry.cursor import Cursor, Range, render, subtract
+from belfry.cursor import MOST_GAPS, Cursor, Range, render, subtract
 
 NARROW_RANGE_IDS = 100
 WIDE_RANGE_IDS = 1000
@@ -109,6 +109,11 @@ class Tracker:
     def text(self, epoch: str = "") -> str:
         """The cursor as it is written on the wire."""
         return render(self.head, ((gap.lo, gap.hi) for gap in self._gaps), epoch)
+
+    def teller(self) -> Tracker:
+        """What tells the cursor after each of the next rows, and has to see them too: this, or with very many gaps
+        another, in which they are merged once, and not for each text."""
+        return self if len(self._gaps) <= MOST_GAPS else Tracker(self.head, self.cursor().coarse().gaps)
 
     def see(self, position: int) -> bool:
         """Take note of a row; False when it had been seen, or its gap was dead, before."""

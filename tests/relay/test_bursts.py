@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from belfry import queries, rows
+from belfry import cursor, queries, rows
 from streams import Serve, eventually, publish, send, subscribe
 
 MANY = (
@@ -121,6 +121,38 @@ async def test_a_large_transaction_among_many_small_ones_is_read_in_parts_too(
     again = await belfry.open(last_id=start)
     assert {event.data["id"] for event in (await again.until("ready"))[:-1]} == {event.data["id"] for event in events}
     await eventually(lambda: not belfry.relay.tracker.gaps)
+
+
+async def test_beside_thousands_of_gaps_they_are_merged_for_a_poll_and_not_for_each_of_its_rows(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await serve()
+    writer, slow = await connect(), await connect()
+    client = await belfry.live()
+    merged: list[int] = []
+    merge = cursor.merge_nearest
+
+    def counted(ranges: list[cursor.Range], keep: int) -> list[cursor.Range]:
+        merged.append(len(ranges))
+        return merge(ranges, keep)
+
+    async with slow.transaction():
+        await send(slow, "still open", recipient="u2")  # whose might each id be that was rolled back meanwhile
+        await writer.execute(
+            "INSERT INTO belfry.notification (recipient, kind)"
+            " SELECT CASE WHEN nextval('belfry.position') > 0 THEN 'u2' END, 'test' FROM generate_series(1, 3000)"
+        )
+        await belfry.caught_up(await send(writer, "first"))
+        assert await client.titles(1) == ["first"]
+        assert len(belfry.relay.tracker.gaps) >= 3000
+        monkeypatch.setattr(cursor, "merge_nearest", counted)
+        await writer.execute(MANY, (100,))
+        assert await client.titles(100) == [str(number) for number in range(1, 101)]
+        monkeypatch.undo()
+    assert sum(size > 1000 for size in merged) < 10, "which takes so long that the loop has time for nothing else"
+    again = await belfry.open(last_id=client.seen[50].id)
+    rest = [event.data["title"] for event in (await again.until("ready"))[:-1]]
+    assert rest == [str(number) for number in range(50, 101)]
 
 
 async def test_a_crowd_whose_memberships_take_long_to_read_comes_in_by_parts_and_the_relay_goes_on(

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from belfry.cursor import (
+    COARSE_GAPS,
     FEWEST_WIDENED_GAPS,
     MAX_CURSOR_BYTES,
     MAX_POSITION,
+    MOST_GAPS,
     Cursor,
     MalformedCursor,
     Range,
@@ -85,6 +87,25 @@ def test_the_nearest_ranges_are_merged_first():
     far = [(10**6 * number, 10**6 * number) for number in range(1, 100)]
     short = parse(render(10**9, [*close, *far]))
     assert clip(short.gaps, 10**6, 10**9) == tuple(far)
+
+
+def test_of_very_many_gaps_those_are_merged_once_that_would_not_fit():
+    cursor = Cursor(2000, tuple((number, number) for number in range(1, 1999, 2)))
+    coarse = cursor.coarse()
+    assert coarse.head == cursor.head
+    assert len(coarse.gaps) <= COARSE_GAPS
+    assert subtract(cursor.gaps, coarse.gaps) == ()
+    narrowest = Cursor(2000, tuple((number, number) for number in range(1999 - 2 * MOST_GAPS, 2000, 2)))
+    assert len(narrowest.gaps) > MOST_GAPS
+    assert len(",".join(str(2000 - number) for number, _ in narrowest.gaps)) > MAX_CURSOR_BYTES
+    few = Cursor(2000, cursor.gaps[:MOST_GAPS])
+    assert few.coarse() is few
+
+
+@given(small, small, st.integers(1, 60))
+def test_a_replayed_row_is_seen_also_where_the_relay_tells_coarsely(client: Cursor, seen: Cursor, position: int):
+    coarse = Cursor(seen.head, union(seen.gaps, ((position, position),)))
+    assert after_replayed(client, coarse, position).has(position)
 
 
 def test_the_highest_position_and_the_narrowest_texts():
