@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
 from belfry import sse
@@ -142,21 +142,21 @@ class Hub:
         Rows about membership and preferences take effect at their place among the others.
         """
         batch = Batch()
+        known = _by_position(withheld)
         for row, line in rows:
             if row.payload:
-                self._give(batch, row, line, withheld)
+                self._give(batch, row, line, known.get(row.id, NOBODY))
             if row.verb in FOLLOWED:
                 self._follow(row)
         for stream in skipped:
             batch.shares.pop(stream, None)
         await self._deliver(batch, badges)
 
-    def _give(self, batch: Batch, row: Row, line: bytes, withheld: Withheld) -> None:
+    def _give(self, batch: Batch, row: Row, line: bytes, known: Collection[str]) -> None:
         """Give a row's frame to its streams; who has a state of it already is told only that it is there."""
         frame = line + (row.payload or b"")
         audible = row.kind not in self.kinds or self._audible(row)  # to those who chose nothing
         bit = batch.notification(frame) if row.verb is None else batch.change(frame, counted=is_counted(row))
-        known = {recipient for recipient, position in withheld if position == row.id} if withheld else NOBODY
         instead = batch.change(line + sse.delivered(row.id), counted=True) if known else bit
         shares = batch.shares
         for stream in self._audience(row):
@@ -257,6 +257,14 @@ class Hub:
             self.end(stream, "drain", spread_milliseconds=spread, grace_seconds=grace_seconds)
             if not count % YIELD_EVERY:
                 await asyncio.sleep(0)
+
+
+def _by_position(withheld: Withheld) -> dict[int, set[str]]:
+    """Who has a state of each late notification. Asked once: a page of broadcasts may be marked by all who are here."""
+    out: dict[int, set[str]] = {}
+    for recipient, position in withheld:
+        out.setdefault(position, set()).add(recipient)
+    return out
 
 
 def _is_news(stream: Stream, row: Row) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -93,6 +94,23 @@ async def test_who_knows_a_late_notification_gets_a_change_with_counts_and_the_o
     await hub.dispatch([note(3, topic="t")], badges=badges, withheld=frozenset({("u1", 3), ("u2", 4)}))
     assert (told(knows), b"data: xxxx" in knows.writes[0]) == ([(3, 2, 1)], False)
     assert (told(does_not), b"data: xxxx" in does_not.writes[0]) == ([], True)
+
+
+async def test_who_knows_the_late_notifications_of_a_poll_is_looked_at_once_and_not_for_each_of_them(hub: Hub):  # noqa: F811
+    class Counted(frozenset[tuple[str, int]]):
+        readings = 0
+
+        def __iter__(self) -> Iterator[tuple[str, int]]:
+            Counted.readings += 1
+            return super().__iter__()
+
+    (_, socket) = live(hub, "u1", {"t": [Stay(0)]})
+    await hub.dispatch(
+        [note(number, topic="t") for number in range(1, 6)],
+        withheld=Counted(("u1", number) for number in range(1, 6)),
+    )
+    assert [position for position, *_ in told(socket)] == [1, 2, 3, 4, 5]
+    assert Counted.readings == 1
 
 
 async def test_a_change_for_very_many_concerns_nobodys_counts(hub: Hub, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
