@@ -8,6 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
+from itertools import accumulate, takewhile
 from typing import Any
 
 import psycopg
@@ -99,21 +100,27 @@ class Replay:
         stays = stream.intervals
         told = seen.coarse()
         client, had, corrected = await self._corrected(stream, start.client, exact=start.exact)
-        after = attach.lowest_unseen(client) - 1
+        after, size = attach.lowest_unseen(client) - 1, self._config.page_rows
         while stream.phase is Phase.REPLAYING:
-            page = await self._page(stream, stays, client.unseen(seen.head), seen.head, after)
+            page = await self._page(stream, stays, client.unseen(seen.head), seen.head, after, size)
             if page.pruned > after and not start.everything:
                 client = had = Cursor(page.pruned, (), seen.epoch)
                 after = page.pruned
                 await stream.send(sse.body(self._reset(attach.Start(client, "pruned"), seen)))
                 continue
-            own = [row for row in page.rows if row.payload is not None and seen.has(row.id) and stream.wants(row)]
-            frames = [framed(row, client, told) for row in own if not had.has(row.id)]
+            own = [row for row in page.rows if seen.has(row.id) and stream.wants(row) and not had.has(row.id)]
+            fitting = _fitting(own, stream.buffer_bytes)
+            all_fit = len(fitting) == len(own)
+            frames = b"".join(framed(row, client, told) for row in fitting if row.payload is not None)
+            last = all_fit and len(page.rows) < size
+            if not last:
+                after = page.rows[-1].id if all_fit else fitting[-1].id
+            size = min(self._config.page_rows, 2 * (size if all_fit else len(fitting)))
+            del page, own, fitting  # who does not read holds no more than what is written
             if frames and stream.phase is Phase.REPLAYING:
-                await stream.send(sse.body(b"".join(frames)))
-            if len(page.rows) < self._config.page_rows:
+                await stream.send(sse.body(frames))
+            if last:
                 break
-            after = page.rows[-1].id
         return corrected
 
     async def _corrected(self, stream: Stream, client: Cursor, *, exact: bool) -> tuple[Cursor, Cursor, bool]:
@@ -178,12 +185,10 @@ class Replay:
             after = page[-1][0]
 
     async def _page(
-        self, stream: Stream, stays: list[tuple[str, Stay]], unseen: Sequence[Range], head: int, after: int
+        self, stream: Stream, stays: list[tuple[str, Stay]], unseen: Sequence[Range], head: int, after: int, size: int
     ) -> rows.Page:
         self.counts["row_queries"] += 1
-        return await self._patiently(
-            stream, rows.replay, stream.recipient, stays, unseen, head, after, self._config.page_rows
-        )
+        return await self._patiently(stream, rows.replay, stream.recipient, stays, unseen, head, after, size)
 
     async def _patiently(self, stream: Stream, query: Any, *arguments: Any) -> Any:
         """Run a query; while the database is away, the stream stays open and waits, kept alive by comments."""
@@ -230,6 +235,12 @@ def _learned_late(stream: Stream, client: Cursor) -> bool:
         or attach.turned_late(stream.choices, client)
         or attach.turned_late(stream.kinds, client)
     )
+
+
+def _fitting(found: list[Row], most_bytes: int) -> list[Row]:
+    """As many of the rows as are so many bytes together, and one at least: a page of large ones is 32 MB."""
+    sizes = accumulate(len(row.payload or b"") for row in found)
+    return found[: max(1, sum(1 for _ in takewhile(lambda size: size <= most_bytes, sizes)))]
 
 
 def _at_once(missed: Sequence[Row]) -> bool:

@@ -333,3 +333,26 @@ async def test_a_relay_refuses_a_sequence_that_was_changed(database: str, connec
         async with app.lifespan():
             raise AssertionError("it has started")
     assert refusal.group_contains(errors.SequenceChanged)
+
+
+async def test_a_replay_to_who_does_not_read_holds_no_page_of_large_rows(serve: Serve, connect: Any):
+    belfry = await serve(stream_buffer_bytes=400_000)
+    writer = await connect()
+    start = await send(writer, "before")
+    await writer.execute(
+        "INSERT INTO belfry.notification (recipient, kind, title, body)"
+        " SELECT 'u1', 'test', number::text, repeat('x', 60000) FROM generate_series(1, 300) AS number"
+    )
+    client = await belfry.open(last_id=str(start), receive_bytes=4096)
+    held: list[int] = []
+    await eventually(lambda: belfry.relay.hub.streams)
+    (stream,) = belfry.relay.hub.streams
+    transport = stream.put.__self__._transport  # type: ignore[union-attr]
+    await eventually(lambda: transport.get_write_buffer_size() > 0)
+    for _ in range(50):
+        held.append(transport.get_write_buffer_size())
+        await asyncio.sleep(0.01)
+    assert max(held) < 1_000_000, "what is written beside what waits, of a page of 18 MB"
+    events = await client.until("ready")
+    assert [event.data["title"] for event in events[:-1]] == [str(number) for number in range(1, 301)]
+    assert belfry.replays["row_queries"] < 100
