@@ -60,7 +60,7 @@ def as_seen(choices: Choices, seen: Cursor) -> dict[str, list[Choice]]:
 
 def chosen(choices: Choices, kind: str, since: int, enabled: bool | None) -> dict[str, list[Choice]]:
     """The choices after a change of one kind; `enabled` None goes back to the default."""
-    if any(each.since == since or each.until == since for each in choices.get(kind, ())):
+    if any(each.since == since for each in choices.get(kind, ())):
         return dict(choices)  # type: ignore[arg-type]
     before = [
         replace(each, until=since) if each.holds(since) and each.until is None else each

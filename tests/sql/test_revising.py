@@ -78,6 +78,17 @@ async def test_what_is_revised_is_told_and_stays_read_and_where_it_was(connect: 
     assert [row["revised_at"] is not None for row in await ask.rows(connection)] == [True, False, True]
 
 
+async def test_what_became_of_it_is_told_with_its_tenant(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    revised, retracted, _ = [await send(ask, connection, tenant=tenant) for tenant in ("acme", "globex", "initech")]
+    assert await revise(ask, connection, revised, title="New")
+    assert await ask.call(connection, "retract", id=retracted)
+    await connection.execute("UPDATE belfry.notification SET expires_at = now() WHERE tenant = 'initech'")
+    assert await ask.value(connection, "SELECT belfry.deliver_due()") == 1
+    told = {row["verb"]: row["tenant"] for row in await ask.rows(connection, "change")}
+    assert told == {"revised": "acme", "retracted": "globex", "expired": "initech"}
+
+
 async def test_a_revision_that_changes_nothing_tells_nothing(connect: Any, ask: Any) -> None:
     connection = await connect()
     number = await send(ask, connection)

@@ -76,6 +76,16 @@ async def test_a_dedupe_key_is_one_for_what_is_scheduled_and_what_was_sent(conne
     assert await ask.rows(connection, "scheduled") == []
 
 
+async def test_a_dedupe_key_of_what_is_scheduled_counts_for_one_recipient(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    await ask.call(connection, "send", recipient="u3", kind="k", dedupe_key="once")
+    both = await ask.call(
+        connection, "send_many", recipients=["u1", "u2"], kind="k", dedupe_key="once", deliver_at=LATER
+    )
+    assert [await schedule(ask, connection, recipient=one, dedupe_key="once") for one in ("u1", "u2")] == both
+    assert [row["recipient"] for row in await ask.rows(connection, "scheduled")] == ["u1", "u2"]
+
+
 async def test_a_row_that_was_inserted_meanwhile_stands_for_what_was_scheduled(connect: Any, ask: Any) -> None:
     connection = await connect()
     await schedule(ask, connection, dedupe_key="once", title="scheduled")
@@ -162,6 +172,11 @@ async def test_what_has_expired_before_it_was_due_is_not_sent_and_wakes_nobody(c
         assert await ask.value(connection, DUE) == 1
         assert await rings() == []
     await nothing_is_left(ask, connection, "scheduled", "notification")
+    await schedule(ask, connection, expires_at="2020-01-01T00:00:00Z", title="expired")
+    await schedule(ask, connection, title="beside it")
+    await pass_by(connection)
+    assert await ask.value(connection, DUE) == 2
+    assert await titles(ask, connection) == ["beside it"]
 
 
 async def test_a_delivery_of_nothing_wakes_nobody_and_one_of_something_does(connect: Any, ask: Any) -> None:

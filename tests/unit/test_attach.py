@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from belfry.attach import Start, as_seen, below, joined_late, knows, resolve
+from belfry.attach import Start, as_seen, below, joined_late, knows, resolve, turned_late
+from belfry.choices import Choice
 from belfry.cursor import Cursor, after_replayed, parse, replayable, union
 from belfry.model import Stay
 
@@ -183,3 +184,19 @@ def test_without_the_owed_rows_as_gaps_rows_are_lost():
 )
 def test_only_who_knows_what_was_not_read_waits_for_it_and_nobody_who_gets_a_reset(requested: str | None, wanted: bool):
     assert knows(requested, ((90, 91),), epoch="abcdef", last_value=120) == wanted
+
+
+@pytest.mark.parametrize(
+    ("client", "wanted"),
+    [
+        (Cursor(9), None),
+        (Cursor(9, ((6, 6),)), 6),
+        (Cursor(9, ((2, 7),)), 3),
+        (Cursor(4), None),
+        (Cursor(5, ((3, 3),)), 3),
+    ],
+    ids=["all was known", "its end and another", "its beginning too", "it is still to come", "of two only one was due"],
+)
+def test_a_choice_is_learned_late_that_lies_in_a_gap_and_not_one_that_is_to_come(client: Cursor, wanted: int | None):
+    own = {"k": [Choice(3, 6, False), Choice(6, None, True)]}
+    assert turned_late(own, client) == wanted

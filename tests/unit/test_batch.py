@@ -115,8 +115,9 @@ async def test_who_knows_the_late_notifications_of_a_poll_is_looked_at_once_and_
 
 async def test_a_change_for_very_many_concerns_nobodys_counts(hub: Hub, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
     scopes = {live(hub, f"u{number}", {"t": [Stay(0)]})[0].scope for number in range(3)}
-    rows = [change(9, "expired", topic="t", about=3)[0]]
+    rows = [note(8, topic="t")[0], change(9, "expired", topic="t", about=3)[0]]
     assert hub.concerned(rows) == scopes
+    assert hub.concerned(rows[:1]) == set()
     monkeypatch.setattr(hub_module, "MAX_COUNTED_STREAMS", 2)
     assert hub.concerned(rows) == set()
     assert hub.concerned([*rows, change(10, to="u1")[0], change(11, "revised", to="u2")[0]]) == {

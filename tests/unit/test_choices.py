@@ -50,6 +50,11 @@ def test_choices_follow_their_rows_and_one_that_is_known_changes_nothing():
     assert NONE == {}
 
 
+def test_a_choice_that_comes_late_leaves_the_newer_one_as_it_is():
+    own = chosen({"a": [Choice(6, None, False)]}, "a", 3, True)
+    assert [number for number in range(4, 9) if muted(own, NONE, "a", number)] == [7, 8]
+
+
 def test_as_of_a_cursor_only_what_it_has_seen_has_happened():
     own = {"a": [Choice(3, 6, False), Choice(6, None, True)], "b": [Choice(8, None, False)]}
     assert as_seen(own, Cursor(8)) == own

@@ -248,6 +248,17 @@ async def test_a_stream_that_left_gets_nothing_and_leaves_nothing_behind(hub: Hu
     assert hub._by_topic == {}
 
 
+async def test_those_who_stay_and_former_members_lose_nothing_when_another_leaves(hub: Hub):
+    (first, _), (second, stays), (_, former) = (
+        live(hub, "u1", {"t": [Stay(0)]}), live(hub, "u2", {"t": [Stay(0)]}), live(hub, "u3", {"t": [Stay(0, 9)]})
+    )  # fmt: skip
+    hub.remove(first)
+    await hub.dispatch([note(2, topic="t")])
+    hub.remove(second)
+    await hub.dispatch([note(3, topic="t")])
+    assert (stays.ids, former.ids) == ([2], [2, 3])
+
+
 # --- slow streams --------------------------------------------------------------------------------------------
 
 

@@ -65,3 +65,11 @@ def test_a_crowd_of_names_takes_bounded_memory_and_those_who_wait_are_kept() -> 
         limiter.wait_seconds(f"name{number}", 0.0)
     assert len(limiter._buckets) <= 10
     assert limiter.wait_seconds("busy", 0.0) > 0
+
+
+def test_while_there_is_room_nobody_who_waits_is_let_in_by_another_that_is_forgotten() -> None:
+    limiter = Limiter(1, max_buckets=4)
+    limiter.wait_seconds("gone", 0.0)
+    for name in ("u1", "u2", "u3", "new"):
+        limiter.wait_seconds(name, 61.0)
+    assert all(limiter.wait_seconds(name, 61.0) > 0 for name in ("u1", "u2", "u3", "new"))
