@@ -218,8 +218,9 @@ async def test_without_a_cursor_a_client_is_live_from_now_on(serve: Serve, conne
     assert await client.titles(1) == ["after"]
 
 
-async def test_cursor_0_brings_all_that_is_retained_and_never_resets(serve: Serve, connect: Any):
-    belfry = await serve(page_rows=3)
+@pytest.mark.parametrize("page_rows", [3, 1000], ids=["page by page", "rows in memory"])
+async def test_cursor_0_brings_all_that_is_retained_and_never_resets(serve: Serve, connect: Any, page_rows: int):
+    belfry = await serve(page_rows=page_rows)
     writer = await connect()
     sent = [await send(writer, str(number)) for number in range(10)]
     await belfry.caught_up(sent[-1])

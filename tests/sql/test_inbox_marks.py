@@ -81,6 +81,29 @@ async def test_unknown_foreign_repeated_and_null_ids_are_passed_over(connect: An
     assert await changes(ask, connection) == [("u1", "read", [mine], None)]
 
 
+@pytest.mark.parametrize("function", ["mark_read", "archive"])
+async def test_what_is_not_in_the_inbox_is_passed_over(connect: Any, ask: Any, function: str) -> None:
+    connection = await connect()
+    await ask.call(connection, "subscribe", recipient="u1", topic="t")
+    await ask.call(connection, "unsubscribe", recipient="u1", topic="t")
+    after = await ask.call(connection, "publish", topic="t", kind="k")
+    (retracted,) = await send(ask, connection)
+    await ask.call(connection, "retract", id=retracted)
+    await ask.call(connection, "set_preference", recipient="u1", kind="k", enabled=False)
+    (muted,) = await send(ask, connection)
+    told = len(await changes(ask, connection))
+    assert await ask.call(connection, function, recipient="u1", ids=[after, retracted, muted]) == 0
+    assert (len(await changes(ask, connection)), await ask.rows(connection, "receipt")) == (told, [])
+
+
+async def test_what_is_not_snoozed_stays_read_when_it_is_unsnoozed(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    (one,) = await send(ask, connection)
+    await ask.call(connection, "mark_read", recipient="u1", ids=[one])
+    assert await ask.call(connection, "unsnooze", recipient="u1", ids=[one]) == 0
+    assert await listed(ask, connection, "read") == [one]
+
+
 @pytest.mark.parametrize("function", BY_ID)
 async def test_no_ids_are_an_empty_array_and_not_null(connect: Any, ask: Any, function: str) -> None:
     connection = await connect()

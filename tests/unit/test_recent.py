@@ -149,6 +149,13 @@ def test_the_contents_of_what_was_revised_are_read_anew():
     assert ids(missed(recent, Cursor(6))) == [7, 8]
 
 
+def test_a_change_of_its_state_leaves_the_contents_where_they_are():
+    recent = Recent(Cursor(0), max_rows=3, max_bytes=1000)
+    recent.add([row(1)], Cursor(1))
+    recent.add([about(2, "read", 1)], Cursor(2))
+    assert sizes(missed(recent, Cursor(0))) == [(1, 10), (2, 6)]
+
+
 def test_contents_that_were_left_out_are_filled_in_once_and_count():
     recent = Recent(Cursor(0), max_rows=10, max_bytes=40)
     recent.add([row(1, 0), row(2, 0), row(3, 0), row(4)._replace(payload=None)], Cursor(4))
