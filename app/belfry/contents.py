@@ -78,8 +78,7 @@ class Contents:
         By how many the others are it is decided what the next poll leaves out.
         """
         expected = self._hub.expected(found)
-        moved = [row for row in found if row.verb in FOLLOWED]
-        if moved and (any(row.recipient is None for row in moved) or self._hub.expected(moved)):
+        if self._hub.expected(row for row in found if row.verb in FOLLOWED):
             expected = [row for row in expected if row.recipient is not None]
             expected += [row for row in found if row.recipient is None]
         if found:

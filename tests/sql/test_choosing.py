@@ -123,6 +123,13 @@ async def test_one_persons_choice_is_nobody_elses(connect: Any, ask: Any) -> Non
 # --- what is declared --------------------------------------------------------------------------------------
 
 
+async def test_a_kind_that_was_required_can_be_muted(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    for required in (True, False):
+        await ask.call(connection, "declare_kind", kind="k", required=required)
+    assert await ask.call(connection, "set_preference", recipient="u1", kind="k", enabled=False) is not None
+
+
 async def test_a_kind_that_becomes_required_reaches_who_had_muted_it_for_as_long_as_it_is(
     connect: Any, ask: Any
 ) -> None:

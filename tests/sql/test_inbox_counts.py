@@ -175,6 +175,18 @@ async def test_the_first_look_is_the_first_contact(connect: Any, ask: Any, call:
     assert await counts(ask, connection) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("function", ["subscribe", "send"])
+async def test_who_was_subscribed_or_sent_to_has_had_contact_then(connect: Any, ask: Any, function: str) -> None:
+    connection = await connect()
+    await ask.call(connection, "broadcast", kind="before")
+    await ask.call(
+        connection, function, recipient="u1", **({"topic": "t"} if function == "subscribe" else {"kind": "k"})
+    )
+    await ask.call(connection, "broadcast", kind="after")
+    listed = await ask.column(connection, "SELECT kind FROM belfry.list_inbox('u1') ORDER BY id")
+    assert listed == (["after"] if function == "subscribe" else ["k", "after"])
+
+
 async def test_a_read_only_transaction_reads_as_if_contact_had_been_made(connect: Any, ask: Any) -> None:
     connection = await connect()
     await ask.call(connection, "broadcast", kind="k")

@@ -196,6 +196,7 @@ async def test_a_snooze_can_be_moved_and_lapses_by_itself(connect: Any, ask: Any
         assert await ask.call(connection, "snooze", recipient="u1", ids=[one], until=until) == 1
     await connection.execute("UPDATE belfry.receipt SET snoozed_until = now() - interval '1 second'")
     assert await listed(ask, connection, "unread") == [one]
+    assert await ask.value(connection, "SELECT snoozed_until FROM belfry.list_inbox('u1')") is None
     assert await ask.value(connection, "SELECT belfry.counts('u1')::text") == "(1,1,1)"
 
 

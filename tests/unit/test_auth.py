@@ -188,8 +188,13 @@ def test_topics_that_are_no_list_of_topics_are_refused(topics: object) -> None:
     assert "`topics`" in refusal(signed(claims(topics=topics)))
 
 
-def test_a_tenant_that_is_no_text_is_refused() -> None:
-    assert "`tenant`" in refusal(signed(claims(tenant=7)))
+@pytest.mark.parametrize("tenant", [7, "a/b", "\0", "t" * 256])
+def test_a_tenant_that_is_none_is_refused(tenant: object) -> None:
+    assert "`tenant`" in refusal(signed(claims(tenant=tenant)))
+
+
+def test_a_token_may_be_for_what_is_of_no_tenant() -> None:
+    assert Verifier(CONFIG).recipient(auth.mint(CONFIG, "u1", 60, tenant="")).tenant == ""
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "eyJ.eyJ.x", "\x00", "ü.ü.ü", ".." * 3, "a" * 9000])

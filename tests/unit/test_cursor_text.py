@@ -82,6 +82,12 @@ def test_with_thousands_of_gaps_no_gap_is_forgotten_and_the_head_stays(width: in
     assert subtract(gaps, short.gaps) == ()
 
 
+def test_a_cursor_takes_no_byte_more_than_it_may_however_many_gaps_there_are():
+    gaps = [(number, number) for number in range(10**12, 10**12 + 3000, 2)]
+    for fewest in range(300, 600):
+        assert len(render(10**12 + 9000, gaps[-fewest:], "abcdef")) <= MAX_CURSOR_BYTES
+
+
 def test_the_nearest_ranges_are_merged_first():
     close = [(1000 + 2 * number, 1000 + 2 * number) for number in range(600)]
     far = [(10**6 * number, 10**6 * number) for number in range(1, 100)]
@@ -106,6 +112,11 @@ def test_of_very_many_gaps_those_are_merged_once_that_would_not_fit():
 def test_a_replayed_row_is_seen_also_where_the_relay_tells_coarsely(client: Cursor, seen: Cursor, position: int):
     coarse = Cursor(seen.head, union(seen.gaps, ((position, position),)))
     assert after_replayed(client, coarse, position).has(position)
+
+
+def test_who_has_seen_all_has_no_ids_left_that_it_has_not():
+    assert [Cursor(5).unseen(limit) for limit in (4, 5, 6)] == [(), (), ((6, 6),)]
+    assert Cursor(5, ((2, 3),)).unseen(5) == ((2, 3),)
 
 
 def test_the_highest_position_and_the_narrowest_texts():

@@ -78,8 +78,8 @@ def note(
     return row, sse.id_line(str(number))
 
 
-def change(number: int, verb: str, to: str, topic: str) -> Dispatched:
-    """A membership row."""
+def change(number: int, verb: str, to: str, topic: str | None) -> Dispatched:
+    """A membership row, or with no topic what the recipient did."""
     return Row(number, to, topic, verb, NOW, payload=b"event: change\ndata: {}\n\n"), sse.id_line(str(number))
 
 
@@ -170,6 +170,13 @@ async def test_a_row_of_a_former_members_time_reaches_them_however_late(hub: Hub
     assert one.ids == [10, 5, 9]
 
 
+async def test_who_leaves_again_was_no_member_between_the_two_stays(hub: Hub):
+    stream, one = live(hub, "u1", {"t": [Stay(2, 6), Stay(8)]})
+    await hub.dispatch([change(10, "unsubscribed", "u1", "t")])
+    await hub.dispatch([note(number, topic="t") for number in (5, 7, 9, 11)])
+    assert (one.ids, stream.stays["t"]) == ([10, 5, 9], [Stay(2, 6), Stay(8, 10)])
+
+
 async def test_a_subscribed_row_that_is_known_already_changes_nothing(hub: Hub):
     stream, one = live(hub, "u1", {"t": [Stay(3)]})
     await hub.dispatch([change(3, "subscribed", "u1", "t"), note(4, topic="t")])
@@ -224,6 +231,8 @@ async def test_dispatch_and_wants_agree(hub: Hub):
         for to, topic in (("u1", None), ("u2", None), (None, "t"), (None, "*"))
         for tenant in ("", "acme")
     ]
+    rows += [change(number, "unsubscribed", to, "elsewhere") for number, to in ((12, "u1"), (13, "u2"))]
+    rows += [change(number, "read", to, None) for number, to in ((14, "u1"), (15, "u2"))]
     await hub.dispatch(rows)
     for stream, socket in streams:
         assert socket.ids == [row.id for row, _ in rows if stream.wants(row)]
@@ -240,6 +249,7 @@ async def test_a_stream_that_left_gets_nothing_and_leaves_nothing_behind(hub: Hu
     stream, one = live(hub, "u1", {"t": [Stay(0)], "s": [Stay(0, 9)]})
     stream.gone()
     hub.remove(stream)
+    assert hub.of("u1") == []
     hub.remove(stream)
     await hub.dispatch([note(1, to="u1"), note(2, topic="t"), note(3, topic="s")])
     assert one.writes == []

@@ -38,6 +38,8 @@ def test_topics_are_those_that_both_allow(granted: set[str] | None, asked: list[
         ("acme", "other", NO_TENANT),
         ("acme", "", NO_TENANT),
         ("", "acme", NO_TENANT),
+        (None, "a/b", NO_TENANT),
+        (None, "\0", NO_TENANT),
     ],
 )
 def test_a_token_of_one_tenant_sees_no_other(granted: str | None, asked: str | None, seen: str | None):
