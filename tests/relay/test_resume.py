@@ -227,6 +227,7 @@ async def test_cursor_0_brings_all_that_is_retained_and_never_resets(serve: Serv
     await prune(writer, sent[3])
     client = await belfry.open(cursor="0")
     assert await titles_until_ready(client) == [str(number) for number in range(4, 10)]
+    assert [event.name for event in client.seen if event.name == "reset"] == []
 
 
 @pytest.mark.parametrize("text", ["abc", "-1", "5~", "5~9", "5~2,1", "1.5", "zzzzzz.", "5~0-99", "9" * 19, "1" * 3000])
@@ -307,6 +308,28 @@ async def test_pruning_under_a_paged_replay_is_told(serve: Serve, connect: Any, 
         "1", "2", "3", "pruned", "9", "10", "11", "ready",
     ]  # fmt: skip
     assert events[3].id == str(sent[8])
+
+
+async def test_a_row_of_a_gap_that_commits_before_a_replay_is_read_comes_once(
+    serve: Serve, connect: Any, monkeypatch: pytest.MonkeyPatch
+):
+    belfry = await no_recent(serve)
+    start = (await belfry.live()).last_id
+    slow, writer = await connect(), await connect()
+    await slow.execute("BEGIN")
+    await send(slow, "late")
+    await belfry.caught_up(await send(writer, "missed"))
+    page = belfry.app.state.replay._page
+
+    async def page_after_commit(*arguments: Any) -> Any:
+        await slow.execute("COMMIT")
+        return await page(*arguments)
+
+    monkeypatch.setattr(belfry.app.state.replay, "_page", page_after_commit)
+    client = await belfry.open(last_id=start)
+    assert await titles_until_ready(client) == ["missed"]
+    await send(writer, "after")
+    assert await client.titles(2) == ["late", "after"]
 
 
 async def test_a_new_epoch_resets_every_cursor_of_the_old_one(serve: Serve, connect: Any):
