@@ -7,7 +7,7 @@ from itertools import chain, takewhile
 from operator import attrgetter
 
 from belfry import sse
-from belfry.cursor import MAX_POSITION, Cursor, after_replayed
+from belfry.cursor import MAX_POSITION, Cursor, told_after
 from belfry.model import Row
 from belfry.recent import Recent
 from belfry.stream import Stream
@@ -18,7 +18,7 @@ class Crowd:
 
     def __init__(self, recent: Recent, seen: Cursor) -> None:
         self.seen = seen
-        self.told = seen.coarse()
+        self.coarse = seen.coarse()
         self._recent = recent
         self._back_to = MAX_POSITION
         self._direct: dict[str, list[Row]] = {}  # by recipient, the newest first
@@ -44,9 +44,9 @@ class Crowd:
     def frame(self, row: Row, client: Cursor) -> bytes:
         """The row's frame after the client's cursor of that moment: above its head that is everybody's."""
         if row.id <= client.head:
-            return framed(row, client, self.told)
+            return framed(row, client, self.seen, self.coarse)
         if row.id not in self._frames:
-            self._frames[row.id] = framed(row, client, self.told)
+            self._frames[row.id] = framed(row, client, self.seen, self.coarse)
         return self._frames[row.id]
 
     def _go_back(self, lowest: int) -> None:
@@ -65,6 +65,6 @@ class Crowd:
             yield self._posted.get(topic, [])
 
 
-def framed(row: Row, client: Cursor, seen: Cursor) -> bytes:
+def framed(row: Row, client: Cursor, seen: Cursor, coarse: Cursor) -> bytes:
     """The row's frame with its `id:` line: what the client has seen once it has got it, by what a relay has seen."""
-    return sse.id_line(str(after_replayed(client, seen, row.id))) + (row.payload or b"")
+    return sse.id_line(str(told_after(client, seen, coarse, row.id))) + (row.payload or b"")

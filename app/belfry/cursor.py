@@ -46,10 +46,14 @@ class Cursor:
         return clip(self.gaps, 1, limit) + above
 
     def coarse(self) -> Cursor:
-        """The same to be told of often: the nearest of very many gaps are merged here, once, and not for each text."""
+        """The same to be told of often: the nearest of very many gaps are merged here, once, and not for each text.
+
+        The lowest stay as they are: where a text has no others, it is exact.
+        """
         if len(self.gaps) <= MOST_GAPS:
             return self
-        return Cursor(self.head, tuple(merge_nearest(list(self.gaps), COARSE_GAPS)), self.epoch)
+        lowest, rest = self.gaps[:FEWEST_WIDENED_GAPS], list(self.gaps[FEWEST_WIDENED_GAPS:])
+        return Cursor(self.head, (*lowest, *merge_nearest(rest, COARSE_GAPS - FEWEST_WIDENED_GAPS)), self.epoch)
 
     def __str__(self) -> str:
         return render(self.head, self.gaps, self.epoch)
@@ -179,6 +183,14 @@ def after_replayed(client: Cursor, seen: Cursor, position: int) -> Cursor:
     head = max(client.head, position)
     gaps = union(clip(client.gaps, position + 1, head), clip(seen.gaps, 1, head))
     return Cursor(head, subtract(gaps, ((position, position),)), seen.epoch)
+
+
+def told_after(client: Cursor, seen: Cursor, coarse: Cursor, position: int) -> Cursor:
+    """The cursor of `after_replayed` as it is told, by the `coarse` of `seen`: so few gaps are told as they are."""
+    told = after_replayed(client, coarse, position)
+    if coarse is seen or len(told.gaps) >= FEWEST_WIDENED_GAPS:
+        return told
+    return after_replayed(client, seen, position)
 
 
 def replayable(client: Cursor, seen: Cursor) -> tuple[Range, ...]:

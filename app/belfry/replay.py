@@ -57,7 +57,7 @@ class Replay:
         self._hub.add(stream, attach.as_seen(member.stays, seen), choices.as_seen(member.choices, seen))
         start = attach.resolve(requested, seen, pruned=state.pruned, last_value=state.last_value)
         opening = self._reset(start, seen)
-        closing = self._ready(stream, crowd.told, badge)
+        closing = self._ready(stream, crowd.coarse, badge)
         if start.client is None:
             self.counts["none"] += 1
             stream.go_live(opening + closing)
@@ -98,7 +98,7 @@ class Replay:
         """Write page after page; whether something that the client had passed over or had was judged anew."""
         assert start.client is not None
         stays = stream.intervals
-        told = seen.coarse()
+        coarse = seen.coarse()
         client, had, corrected = await self._corrected(stream, start.client, exact=start.exact)
         after, size = attach.lowest_unseen(client) - 1, self._config.page_rows
         while stream.phase is Phase.REPLAYING:
@@ -111,7 +111,7 @@ class Replay:
             own = [row for row in page.rows if seen.has(row.id) and stream.wants(row) and not had.has(row.id)]
             fitting = _fitting(own, stream.buffer_bytes)
             all_fit = len(fitting) == len(own)
-            frames = b"".join(framed(row, client, told) for row in fitting if row.payload is not None)
+            frames = b"".join(framed(row, client, seen, coarse) for row in fitting if row.payload is not None)
             last = all_fit and len(page.rows) < size
             if not last:
                 after = page.rows[-1].id if all_fit else fitting[-1].id

@@ -83,7 +83,7 @@ def test_each_is_given_what_it_would_be_given_alone(seed: int) -> None:
         kept = history.recent.between((1, MAX_POSITION))
         own = [row for row in kept if row.payload is not None and stream.wants(row) and not client.has(row.id)]
         assert missed == own
-        assert [crowd.frame(row, client) for row in missed] == [framed(row, client, seen) for row in missed]
+        assert [crowd.frame(row, client) for row in missed] == [framed(row, client, seen, seen) for row in missed]
     assert told
 
 
@@ -102,9 +102,9 @@ def test_an_old_gap_costs_nothing_but_what_is_in_it(monkeypatch: pytest.MonkeyPa
 def test_what_is_above_every_head_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
 
-    def noted(row: Row, client: Cursor, seen: Cursor) -> bytes:
+    def noted(row: Row, client: Cursor, seen: Cursor, coarse: Cursor) -> bytes:
         written.append(row.id)
-        return framed(row, client, seen)
+        return framed(row, client, seen, coarse)
 
     monkeypatch.setattr(crowds, "framed", noted)
     recent = Recent(Cursor(0), max_rows=10, max_bytes=10**6)

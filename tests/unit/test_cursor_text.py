@@ -24,6 +24,7 @@ from belfry.cursor import (
     render,
     replayable,
     subtract,
+    told_after,
     union,
 )
 
@@ -106,6 +107,16 @@ def test_of_very_many_gaps_those_are_merged_once_that_would_not_fit():
     assert len(",".join(str(2000 - number) for number, _ in narrowest.gaps)) > MAX_CURSOR_BYTES
     few = Cursor(2000, cursor.gaps[:MOST_GAPS])
     assert few.coarse() is few
+
+
+@pytest.mark.parametrize("client", [Cursor(10), Cursor(5000, ((500, 4000),)), Cursor(9000, ((50, 5900),))])
+def test_so_few_gaps_as_are_taken_at_their_word_are_told_as_they_are(client: Cursor):
+    seen = Cursor(9000, tuple((number, number) for number in (*range(20, 4000, 4), *range(4000, 6000, 2))))
+    for position in range(21, 6100, 50):
+        told = told_after(client, seen, seen.coarse(), position)
+        exactly = after_replayed(client, seen, position)
+        assert told == exactly or len(told.gaps) >= FEWEST_WIDENED_GAPS
+        assert subtract(exactly.gaps, told.gaps) == ()
 
 
 @given(small, small, st.integers(1, 60))
