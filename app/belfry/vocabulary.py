@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from litestar import Router
@@ -48,6 +48,8 @@ _TIME = re.compile(
 Tenant = Annotated[str, _said(pattern=TENANT_PATTERN, examples=["acme"])]
 Key = Annotated[str, _said(minLength=1, maxLength=255)]
 Severity = Literal["info", "success", "warning", "error"]
+State = Literal["all", "unread", "read", "unseen", "seen", "archived", "snoozed"]
+_CHOICES = {"severity": get_args(Severity), "state": get_args(State)}
 
 # --- in paths and queries ------------------------------------------------------------------------------------
 
@@ -125,6 +127,14 @@ def refusals(*statuses: int) -> Mapping[int, ResponseSpec]:
         )
         for status in sorted({400, 401, 403, 422, 429, 503, *statuses})
     }
+
+
+def with_choices(detail: str, field: str) -> str:
+    """What is said of a word that is none of those which its field takes, and which these are."""
+    words = _CHOICES.get(field.rpartition(".")[2], ())
+    if not words or not detail.startswith("Invalid enum value"):
+        return detail
+    return f"{detail.removesuffix('.')}: it is one of {', '.join(words)}{'.' if detail.endswith('.') else ''}"
 
 
 def require_times(given: msgspec.Struct, prefix: str = "") -> None:

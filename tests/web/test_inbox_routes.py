@@ -90,6 +90,13 @@ async def test_a_group_is_one_item_with_the_number_behind_it(api: Api):
 
 
 @refusals
+async def test_a_state_that_there_is_not_is_refused_with_those_that_there_are(refusing: Api):
+    answer = await refusing.as_recipient("GET", "/v1/inbox?state=open")
+    said = "Invalid enum value 'open': it is one of all, unread, read, unseen, seen, archived, snoozed"
+    assert answer.json()["errors"] == [{"field": "state", "detail": said}]
+
+
+@refusals
 @pytest.mark.parametrize(
     ("query", "field"),
     [

@@ -217,6 +217,15 @@ async def test_what_has_not_the_right_shape_is_400_and_nothing_is_sent(refusing:
     assert await value(refusing.writer, COUNT) == 0
 
 
+@refusals
+@pytest.mark.parametrize("at", ["severity", "[0].severity"])
+async def test_a_word_that_is_none_of_those_allowed_is_refused_with_those(refusing: Api, at: str):
+    item = {"recipient": "u1", "kind": "test", "severity": "critical"}
+    answer = await refusing.as_backend("POST", "/v1/notifications", [item] if "[" in at else item)
+    said = "Invalid enum value 'critical': it is one of info, success, warning, error."
+    assert answer.json()["errors"] == [{"field": at, "detail": said}]
+
+
 DEEP = b'{"recipient": "u1", "kind": "k", "title": "\\u0041", "data": {"a": %b%b}}'
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -26,6 +26,7 @@ from belfry.vocabulary import (
     QueryPosition,
     QueryTenant,
     QueryTexts,
+    State,
     Time,
     refusals,
     require_times,
@@ -33,7 +34,6 @@ from belfry.vocabulary import (
 )
 
 MAX_ITEMS = 100
-States = Literal["all", "unread", "read", "unseen", "seen", "archived", "snoozed"]
 Changing = Callable[[inbox.Connection, Credential], Awaitable[int]]
 
 
@@ -132,7 +132,7 @@ async def page(
     me: NamedDependency[Credential],
     pool: NamedDependency[Pool],
     relay: NamedDependency[Relay],
-    standing: Annotated[States, QueryParameter(name="state", description="all: neither archived nor snoozed")] = "all",
+    standing: Annotated[State, QueryParameter(name="state", description="all: neither archived nor snoozed")] = "all",
     before: QueryPosition = MAX_POSITION,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_ITEMS)] = 20,
     kind: QueryNames = None,

@@ -13,6 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from belfry import bodies, errors, logs
+from belfry.vocabulary import with_choices
 
 log = logging.getLogger(__name__)
 IN_THE_WAY = "Others changed the same at the same time, and nothing was done: try again."
@@ -49,11 +50,8 @@ def _advice(error: HTTPException) -> str:
 def _faults(request: Request[Any, Any, Any], extra: Any) -> list[dict[str, str]]:
     """The fields that the framework found at fault, by the names that the client gave them."""
     found = cast(list[dict[str, str]], extra) if isinstance(extra, list) else []
-    return [
-        {"field": _called(request, each.get("key", "body")), "detail": each["message"]}
-        for each in found
-        if "message" in each
-    ]
+    named = [(_called(request, each.get("key", "body")), each["message"]) for each in found if "message" in each]
+    return [{"field": field, "detail": with_choices(message, field)} for field, message in named]
 
 
 def _called(request: Request[Any, Any, Any], key: str) -> str:
@@ -68,8 +66,9 @@ def from_belfry(_: Request[Any, Any, Any], error: errors.BelfryError) -> Respons
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, errors.TooManyRequests):
         headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
-    more = {} if error.field is None else {"errors": [{"field": error.field, "detail": error.message}]}
-    return problem(error.status, error.title, error.message, headers, **more)
+    detail = with_choices(error.message, error.field or "")
+    more = {} if error.field is None else {"errors": [{"field": error.field, "detail": detail}]}
+    return problem(error.status, error.title, detail, headers, **more)
 
 
 def from_outage(_: Request[Any, Any, Any], error: psycopg.OperationalError) -> Response[Any]:
