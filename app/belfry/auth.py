@@ -91,6 +91,7 @@ class Verifier:
     def __init__(self, config: Config) -> None:
         """Read the keys. Raises ConfigError for a file without a usable public key."""
         self._keys = list(_keys(config))
+        self._meant = _meant(config)
         self._known: dict[tuple[bytes, bool], Credential] = {}  # by hash, to keep no secret; last used last
 
     def recipient(self, token: str, *, ticket: bool = False) -> Credential:
@@ -116,8 +117,14 @@ class Verifier:
         use = claims.get("use")
         if ticket and use != TICKET:
             raise errors.Unauthorized("This is no ticket: send a token in a header, or get a ticket.")
-        if not ticket and use is not None:
+        if not ticket and use == TICKET:
             raise errors.Unauthorized("This is a ticket: send it as `?ticket=`, or get a token.")
+        if not ticket and use is not None:
+            _refuse("use", f"left out, or `{TICKET}` for a ticket")
+        for claim, wanted in self._meant.items():
+            held: Any = claims.get(claim)
+            if wanted not in (held if claim == "aud" and isinstance(held, list) else [held]):
+                raise errors.Unauthorized(f"The token's `{claim}` is not what Belfry is told to take: get another one.")
         return _credential(claims)
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -136,6 +143,12 @@ class Verifier:
             except jwt.InvalidSignatureError:
                 continue
         raise errors.Unauthorized("The token is signed with a key that Belfry does not know: get a new one.")
+
+
+def _meant(config: Config) -> dict[str, str]:
+    """The claims that every token must have: by whom it was made (RFC 7519, 4.1.1) and for whom (4.1.3)."""
+    wanted = {"iss": config.token_issuer, "aud": config.token_audience}
+    return {claim: value for claim, value in wanted.items() if value is not None}
 
 
 def _decode(token: str, key: _Key) -> dict[str, Any]:
@@ -285,7 +298,7 @@ def mint(
                 f"{name[:40]!r} is no name: 1 to {MAX_NAME_CHARACTERS} characters without `/` or control characters."
             )
     now = int(time.time())
-    claims: dict[str, Any] = {"sub": recipient, "iat": now, "exp": now + max(1, round(ttl_seconds))}
+    claims: dict[str, Any] = {"sub": recipient, "iat": now, "exp": now + max(1, round(ttl_seconds)), **_meant(config)}
     if ticket:
         claims["use"] = TICKET
     if topics is not None:

@@ -175,6 +175,10 @@ class Config:
     jwks_file: Path | None = _setting(  # noqa: RUF009
         None, _file, "JWKS file of public keys for RS256, ES256 or EdDSA tokens"
     )
+    token_issuer: str | None = _setting(None, _text, "what `iss` of a token must be; without it, anything or nothing")
+    token_audience: str | None = _setting(
+        None, _text, "what `aud` of a token must name; without it, anything or nothing"
+    )
     host: str = _setting("127.0.0.1", _text, "address to listen on")
     port: int = _setting(8080, _whole(0, 65535), "port to listen on (0: any free one)")
     metrics_port: int | None = _setting(

@@ -183,6 +183,42 @@ def test_a_subject_that_is_no_recipient_is_refused(name: object) -> None:
     assert "`sub`" in refusal(signed_raw(claims(sub=name)))
 
 
+MEANT = Config(secret=SECRET, token_issuer="https://id.example.com", token_audience="belfry")
+
+
+@pytest.mark.parametrize("audience", ["belfry", ["other", "belfry"]])
+def test_a_token_that_is_meant_for_belfry_is_taken(audience: object) -> None:
+    token = signed(claims(iss="https://id.example.com", aud=audience))
+    assert Verifier(MEANT).recipient(token).recipient == "u1"
+
+
+@pytest.mark.parametrize(
+    ("named", "given"),
+    [
+        ("iss", {"aud": "belfry"}),
+        ("iss", {"aud": "belfry", "iss": "https://id.example.com.evil.example"}),
+        ("iss", {"aud": "belfry", "iss": ["https://id.example.com"]}),
+        ("aud", {"iss": "https://id.example.com"}),
+        ("aud", {"iss": "https://id.example.com", "aud": "belfry-admin"}),
+        ("aud", {"iss": "https://id.example.com", "aud": ["other", None, 7]}),
+        ("aud", {"iss": "https://id.example.com", "aud": {"belfry": True}}),
+    ],
+)
+def test_a_token_of_the_same_key_that_is_meant_for_another_is_refused(named: str, given: dict[str, Any]) -> None:
+    for use in ({}, {"use": "ticket"}):
+        with pytest.raises(errors.Unauthorized, match=f"`{named}`"):
+            Verifier(MEANT).recipient(signed_raw(claims(**given, **use)), ticket=bool(use))
+
+
+def test_what_belfry_makes_itself_is_meant_for_it() -> None:
+    for ticket in (False, True):
+        assert Verifier(MEANT).recipient(auth.mint(MEANT, "u1", 60, ticket=ticket), ticket=ticket).recipient == "u1"
+
+
+def test_a_use_that_belfry_does_not_know_is_refused_by_its_name() -> None:
+    assert "`use`" in refusal(signed(claims(use="refresh")))
+
+
 @pytest.mark.parametrize("topics", ["team:7", ["a/b"], [7], {"a": 1}, [""]])
 def test_topics_that_are_no_list_of_topics_are_refused(topics: object) -> None:
     assert "`topics`" in refusal(signed(claims(topics=topics)))

@@ -35,7 +35,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cursor", metavar="ID", help="with --recipient: begin after this cursor; 0 for all retained")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--url", metavar="URL", help="with --recipient: the relay's address, http://127.0.0.1:8080")
-    common.add_settings(parser, ["database_url", "secret", "host", "port"])
+    common.add_settings(parser, ["database_url", "secret", "token_issuer", "token_audience", "host", "port"])
 
 
 def _topic(text: str) -> str:

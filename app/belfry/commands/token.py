@@ -23,7 +23,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ticket", action="store_true", help="make a ticket: good in `?ticket=` and nowhere else")
     parser.add_argument("--topics", metavar="A,B", help="narrow it to these topics")
     parser.add_argument("--tenant", metavar="NAME", help="narrow it to this tenant")
-    common.add_settings(parser, ["secret"])
+    common.add_settings(parser, ["secret", "token_issuer", "token_audience"])
 
 
 def _run(arguments: argparse.Namespace) -> int:
