@@ -4,8 +4,8 @@ Plain modules stay what is written, tested and shipped; no tool of JavaScript is
 after the other, in the order in which they need each other, as one module: what two of them declare must have two
 names. Comments and spaces go, those of a sheet too. Names stay, but for those that can be told from all else without
 reading the script: what is private to a class, and constants in capitals. `const` says the same as `let` by then,
-and `true` as `!0`. It understands the forms that the widget is written in and refuses others; `import()` stays a
-request of its own.
+and `true` as `!0`; a line ends with a semicolon or a block, and no text but the sheet goes over several. It understands
+the forms that the widget is written in and refuses others; `import()` stays a request of its own.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ CAPITALS = re.compile(r"(?<![\w'])(?<![^.]\.)[A-Z][A-Z_]+\b(?!')")
 CONSTANT = re.compile(r"(?<=\bconst )[A-Z][A-Z_]+(?==)")
 WORD = re.compile(r"#?\w+")
 TRUTH = re.compile(r"(?<=[=(,:?&|])(?:true|false)(?=[,;)}?:&|])")
+BLOCK = re.compile(r"(?<=\})\n(?=[\w#])")
 CONST = re.compile(r"\bconst(?=[ [{])")
 LAST = re.compile(r";(?=\})")
 LOOSE = re.compile(r"\s*\n\s*|\s*(?=[{};,])|(?<=[{};,])\s*|(?<=:) +")
@@ -55,7 +56,7 @@ def squeeze(text: str) -> str:
     text = _renamed(text, PRIVATE, set(USED_PRIVATE.findall(text)))
     text = _renamed(text, CAPITALS, set(CONSTANT.findall(text)))
     text = TRUTH.sub(lambda found: "!0" if found[0] == "true" else "!1", text)
-    return LAST.sub("", CONST.sub("let", text))
+    return LAST.sub("", CONST.sub("let", BLOCK.sub("", text)))
 
 
 def _renamed(text: str, pattern: re.Pattern[str], names: set[str]) -> str:

@@ -44,6 +44,11 @@ def test_true_and_false_are_told_shorter_where_they_are_no_text():
     assert "let a=(b)=>b.c({d:!0},!1)||{e:'true',f:`[g=true]`};" in bundle({"index.js": text}, "index.js")
 
 
+def test_no_line_ends_after_a_block():
+    text = "export class A {\n  #b = 1;\n  c() {\n    if (this.#b) { d(); }\n    e();\n  }\n\n  f() {}\n}\n"
+    assert "class A{#a=1;c(){if(this.#a){d()}e()}f(){}}" in bundle({"index.js": text}, "index.js")
+
+
 def test_a_sheet_keeps_what_a_space_means():
     sheet = """
 @media (hover: none) { a:hover > b, [part=c] :dir(rtl) { margin: -1px calc(2px - 1px) } }
