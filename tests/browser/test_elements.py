@@ -176,6 +176,21 @@ def test_slots_parts_and_properties_are_the_pages(site: Site) -> None:
     assert tab.evaluate("one => getComputedStyle(one).borderBottomColor") == "rgb(1, 2, 3)"
 
 
+def test_beside_a_tall_header_of_the_page_all_tools_stand_in_one_line(site: Site) -> None:
+    page = site.open(site.bell("preferences", '<h1 slot="header">News<br>of today</h1>'))
+    live(page)
+    page.locator(BELL).click()
+    middles = page.locator("belfry-inbox [part=header]").evaluate("""(header) => {
+      const close = header.querySelector('slot[name=close]').assignedElements();
+      return [...header.querySelectorAll('button'), ...close].map((one) => {
+        const { top, bottom } = one.getBoundingClientRect();
+        return Math.round((top + bottom) / 2);
+      });
+    }""")
+    assert len(middles) == 3
+    assert len(set(middles)) == 1
+
+
 def test_the_title_of_the_page_says_how_many(site: Site) -> None:
     page = site.open(site.bell("title-badge"))
     live(page)

@@ -99,7 +99,7 @@ li { content-visibility: auto; contain-intrinsic-size: auto 92px }
 [part~=danger] { color: var(--_danger) }
 [part~=primary] { background: var(--_accent); border-color: transparent; color: light-dark(#fff, #111) }
 [part~=danger][part~=primary] { background: var(--_danger) }
-[part=tools] { display: flex; gap: 2px; align-self: start }
+[part=tools] { display: flex; gap: 2px }
 [part=meta], [part=text] > [part=tools] { grid-area: 3 / 1 }
 [part=text] > [part=tools] { position: relative; justify-self: end; align-self: end; margin-block: -6px -5px; margin-inline-end: -6px; background: var(--_hover); visibility: hidden }
 [part~=item]:is(:hover, :focus-within) [part=tools] { visibility: visible }
