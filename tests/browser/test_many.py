@@ -110,6 +110,19 @@ def test_nothing_moves_under_who_reads_and_a_pill_says_how_many_came(site: Site)
     assert not pill.is_visible()
 
 
+def test_what_came_into_an_empty_list_under_a_hand_is_not_held_back_later(site: Site) -> None:
+    fill(site, 1)
+    page = site.open(site.inbox('tabs="unread"'))
+    until(lambda: len(titles(page)) == 1)
+    page.locator("belfry-inbox [part=title]").click()  # the pointer and the focus stay
+    until(lambda: not titles(page))
+    new = site.send("Another")
+    until(lambda: titles(page) == ["Another"])
+    site.server.value("SELECT belfry.revise(%s, title => 'Revised')", new)
+    until(lambda: titles(page) == ["Revised"], 15)
+    assert not page.locator("belfry-inbox [part=pill]").is_visible()
+
+
 def test_who_does_not_touch_the_list_sees_new_ones_at_once(site: Site) -> None:
     fill(site, 3)
     page = site.open(site.inbox())

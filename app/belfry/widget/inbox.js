@@ -242,7 +242,9 @@ export class BelfryInbox extends BelfryElement {
     const fresh = items.filter(({ id }) => id > this.#newest);
     const before = this.#shown.filter(({ id }) => fresh.some(({ group_ids }) => group_ids.includes(id)));
     const rest = [...before, ...items.slice(fresh.length)].sort((a, b) => b.id - a.id);
-    return rest.length ? [rest, fresh.length] : [items, 0];
+    if (rest.length) return [rest, fresh.length];
+    this.#newest = Infinity; // all are shown: from here on
+    return [items, 0];
   }
 
   #draw(released = false) {
