@@ -17,8 +17,9 @@ BEGIN
         INTO present FROM generate_series(0, 5) AS place;
         EXIT WHEN NOT EXISTS (SELECT FROM belfry.epoch WHERE epoch.token = present);
     END LOOP;
-    INSERT INTO belfry.epoch (token, system_identifier, timeline)
-    SELECT present, known.system_identifier, known.timeline FROM belfry.identity() AS known;
+    INSERT INTO belfry.epoch (token, system_identifier, timeline, database)
+    SELECT present, known.system_identifier, known.timeline, d.oid
+    FROM belfry.identity() AS known, pg_database AS d WHERE d.datname = current_database();
     UPDATE belfry.settled SET
         epoch = present,
         through = least(settled.through, belfry.last_position()),

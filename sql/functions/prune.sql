@@ -18,7 +18,8 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(1111837766, 5) THEN
         RETURN 0;
     END IF;
-    SELECT * INTO present FROM belfry.settled;
+    -- Waits, where somebody has marked all and is still open, before anything is held for which others would wait.
+    SELECT * INTO present FROM belfry.settled FOR UPDATE;
     -- What is left of the rows that went before: nobody has it any more, so it need not go in one transaction with them.
     DELETE FROM belfry.receipt AS c USING (
         SELECT receipt.recipient, receipt.notification_id FROM belfry.receipt

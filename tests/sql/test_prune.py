@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from calling import callers, refused
+from calling import callers, refused, waiting
 
 AGE = "UPDATE belfry.notification SET created_at = now() - interval '10 days' WHERE id <= %s"
 AGE_CHANGES = "UPDATE belfry.change SET created_at = now() - interval '10 days' WHERE id <= %s"
@@ -193,3 +193,21 @@ async def test_a_batch_reads_no_more_than_it_takes(connect: Any, ask: Any) -> No
         assert await ask.value(fresh, scanned) == 0
         fetched = "SELECT pg_stat_get_xact_tuples_fetched('belfry.notification'::regclass)"
         assert await ask.value(fresh, fetched) <= 300
+
+
+async def test_prune_that_waits_for_who_marks_all_keeps_no_sender_waiting(
+    connect: Any, ask: Any, until_it_waits: Any
+) -> None:
+    reader, pruner, sender = await connect(), await connect(), await connect()
+    first = await ask.call(sender, "send", recipient="u1", kind="k", dedupe_key="once")
+    await ask.call(sender, "settle")
+    await grow_old(sender, first)
+    last = await ask.call(sender, "send", recipient="u1", kind="k")
+    await reader.execute("BEGIN")
+    await ask.call(reader, "mark_all_read", recipient="u1")
+    async with waiting(until_it_waits, pruner, "SELECT belfry.prune('7 days')") as pruning:
+        await sender.execute("SET statement_timeout = '5s'")
+        assert await ask.call(sender, "send", recipient="u1", kind="k", dedupe_key="once") == first
+        await reader.execute("COMMIT")
+    assert pruning.result() == [1]
+    assert await ids(ask, sender) == [last]

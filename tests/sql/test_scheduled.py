@@ -302,3 +302,45 @@ async def test_who_may_deliver_and_who_may_not_reach_below(connect: Any, ask: An
     await pass_by(connection)
     await connection.execute("SET ROLE belfry_sender")
     assert await ask.value(connection, DUE) == 1
+
+
+# --- beside a sender of the same key that is still open ------------------------------------------------------
+
+
+async def test_who_is_still_open_with_the_same_dedupe_key_keeps_back_nothing_else(connect: Any, ask: Any) -> None:
+    sender, relay, other = await connect(), await connect(), await connect()
+    await ask.call(sender, "contact", recipients=["u1"])
+    await sender.execute("BEGIN")
+    first = await ask.call(sender, "send", recipient="u9", kind="k", dedupe_key="once")
+    before = await schedule(ask, other, title="before")
+    stuck = await schedule(ask, other, recipient="u9", dedupe_key="once", title="stuck")
+    keyed = await schedule(ask, other, dedupe_key="another", title="after")
+    await pass_by(other)
+    await other.execute("SET lock_timeout = '2s'; SET statement_timeout = '5s'")
+    assert await ask.value(relay, DUE) == 2
+    assert await titles(ask, other) == ["before", "after"]
+    assert await ask.column(other, "SELECT number FROM belfry.scheduled") == [-stuck]
+    assert await ask.value(relay, DUE) == 0
+    assert await ask.value(relay, "SHOW lock_timeout") == "0"
+    # Nor does it wait in a circle with the sender.
+    await sender.execute("SET lock_timeout = '2s'")
+    assert await ask.call(sender, "retract", id=before) is False
+    assert await ask.call(sender, "retract", id=keyed) is False
+    await sender.execute("COMMIT")
+    assert await ask.value(relay, DUE) == 1
+    assert await ask.rows(other, "scheduled") == []
+    assert await ask.column(other, "SELECT id FROM belfry.notification WHERE dedupe_key = 'once'") == [first]
+
+
+async def test_who_had_the_same_dedupe_key_and_rolled_back_is_followed_by_what_was_scheduled(
+    connect: Any, ask: Any
+) -> None:
+    sender, other = await connect(), await connect()
+    await sender.execute("BEGIN")
+    await ask.call(sender, "send", recipient="u1", kind="k", dedupe_key="once", title="first")
+    await schedule(ask, other, dedupe_key="once", title="scheduled")
+    await pass_by(other)
+    assert await ask.value(other, DUE) == 0
+    await sender.execute("ROLLBACK")
+    assert await ask.value(other, DUE) == 1
+    assert await titles(ask, other) == ["scheduled"]

@@ -159,6 +159,25 @@ async def test_another_server_or_timeline_begins_a_new_epoch_once(connect: Any, 
     assert len(await ask.rows(connection, "epoch")) == 2
 
 
+async def test_a_copy_of_a_database_on_the_same_server_is_another_history(
+    database: str, connect: Any, ask: Any
+) -> None:
+    here = await connect()
+    assert await ask.value(here, "SELECT belfry.ensure_epoch()") == ""
+    await here.close()
+    name = conninfo_to_dict(database)["dbname"]
+    server = await connect(make_conninfo(database, dbname="postgres"))
+    await server.execute(f"CREATE DATABASE {name}_restored TEMPLATE {name}".encode())
+    there = await connect(make_conninfo(database, dbname=f"{name}_restored"))
+    try:
+        token = await ask.value(there, "SELECT belfry.ensure_epoch()")
+        assert re.fullmatch("[a-z0-9]{6}", token)
+        assert await ask.value(there, "SELECT belfry.ensure_epoch()") == token
+    finally:
+        await there.close()
+        await server.execute(f"DROP DATABASE {name}_restored WITH (FORCE)".encode())
+
+
 async def test_a_new_epoch_is_random_and_recorded(connect: Any, ask: Any) -> None:
     connection = await connect()
     tokens = [await ask.value(connection, "SELECT belfry.new_epoch()") for _ in range(20)]
