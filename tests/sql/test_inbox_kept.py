@@ -40,7 +40,9 @@ async def kept(connection: Any, ask: Any) -> list[int]:
         ("UPDATE belfry.notification SET expires_at = 'yesterday' WHERE id = ANY (%(some)s)", 5),
         ("UPDATE belfry.notification SET expires_at = 'tomorrow' WHERE id = ANY (%(some)s)", 9),
         ("SELECT belfry.unsubscribe('u1', 't'); SELECT belfry.publish('t', 'k')", 9),
+        ("SELECT belfry.unsubscribe('u1', 't'); SELECT belfry.publish('t', 'k', expires_at => 'yesterday')", 9),
         ("SELECT belfry.send('u1', 'k')", 10),
+        ("SELECT belfry.archive('u1', ARRAY[belfry.send('u1', 'k')])", 9),
         ("SELECT belfry.send('u1', 'k'); SELECT belfry.mark_all_seen('u1')", 10),
         ("SELECT belfry.mark_unread('u1', %(some)s); SELECT belfry.mark_all_read('u1', %(middle)s)", 9),
         ("SELECT belfry.set_preference('u1', '*', false); SELECT belfry.send('u1', 'k')", 9),
@@ -137,3 +139,19 @@ async def test_receipts_alone_tell_what_is_unread_below_a_watermark(connect: Any
     await ask.call(connection, "send", recipient="u1", kind="k")
     unread.add(-1)
     await agree()
+
+
+async def test_what_was_muted_is_not_told_by_the_receipts_of_what_was_not(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    await ask.call(connection, "set_preference", recipient="u1", kind="muted", enabled=False)
+    insert = (
+        "INSERT INTO belfry.notification (recipient, kind) SELECT 'u1', CASE n % 10 WHEN 0 THEN 'muted' ELSE 'k' END"
+    )
+    ids = await ask.column(connection, f"{insert} FROM generate_series(1, 2000) AS n RETURNING id")
+    done = [one for place, one in enumerate(ids, 1) if place % 10 > 3]
+    await ask.call(connection, "mark_read", recipient="u1", ids=done)
+    await ask.call(connection, "archive", recipient="u1", ids=done)
+    (box,) = await ask.rows(connection, "inbox")
+    assert min(box["read_through"], box["archived_through"]) > ids[1900]
+    for scope in ("'u1'", "'u1', tenant => ''"):
+        assert await ask.value(connection, f"SELECT belfry.counts({scope})::text") == "(600,600,600)", scope

@@ -322,6 +322,40 @@ async def test_archives_of_thousands_by_id_leave_an_exact_total(connect: Any, as
     await ask.call(connection, "snooze", recipient="u1", ids=ids[1:3], until=LATER)
     await ask.call(connection, "unarchive", recipient="u1", ids=ids[4:5])
     assert await ask.value(connection, "SELECT belfry.counts('u1')::text") == "(1,1,3000)"
+    assert await ask.value(connection, "SELECT belfry.counts('u1', tenant => '')::text") == "(1,1,3000)"
+
+
+@pytest.mark.parametrize(("function", "verb"), [("mark_seen", "seen"), ("mark_read", "read"), ("archive", "archived")])
+async def test_a_watermark_that_is_raised_over_them_changes_no_other_marks(
+    connect: Any, ask: Any, function: str, verb: str
+) -> None:
+    connection = await connect()
+    ids = await send(ask, connection, 800)
+    for mark, number in (("archive", ids[0]), ("mark_seen", ids[1]), ("mark_read", ids[2])):
+        await ask.call(connection, mark, recipient="u1", ids=[number])
+    if verb != "seen":
+        await ask.call(connection, "mark_all_seen", recipient="u1", through=ids[0])
+    await connection.execute("SELECT belfry.keep('u1', belfry.settle())")
+    marks = "SELECT (id, seen, read, archived)::text FROM belfry.list_inbox('u1', {}, max_rows => 1000) WHERE id <= %s"
+    query = " UNION ALL ".join(marks.format(state) for state in ("'all'", "'archived'"))
+    before = await ask.column(connection, query, ids[2], ids[2])
+    assert len(before) == 3
+    await ask.call(connection, function, recipient="u1", ids=ids[3:700])
+    assert (await ask.rows(connection, "inbox"))[0][f"{verb}_through"] >= ids[2]
+    assert await ask.column(connection, query, ids[2], ids[2]) == before
+    left = 799 - 697 * (verb == "archived")
+    assert await ask.value(connection, "SELECT total FROM belfry.counts('u1')") == left
+
+
+async def test_all_of_a_tenant_leaves_what_was_marked_unread_again_of_another(connect: Any, ask: Any) -> None:
+    connection = await connect()
+    acme, other = [
+        await ask.call(connection, "send", recipient="u1", kind="k", tenant=tenant) for tenant in ("acme", "other")
+    ]
+    await ask.call(connection, "mark_all_read", recipient="u1")
+    await ask.call(connection, "mark_unread", recipient="u1", ids=[acme, other])
+    assert await ask.call(connection, "mark_all_read", recipient="u1", tenant="acme") == 1
+    assert await listed(ask, connection, "unread") == [other]
 
 
 # --- several at once ---------------------------------------------------------------------------------------
@@ -340,6 +374,16 @@ async def test_two_devices_wait_for_each_other_and_change_what_is_left(
     await one.execute("COMMIT")
     assert await asyncio.wait_for(waiting, 10) == 1
     assert [row[2] for row in await changes(ask, one)] == [ids[:2], ids[2:]]
+
+
+async def test_all_through_an_id_leaves_unread_what_commits_below_it_later(connect: Any, ask: Any) -> None:
+    one, other = await connect(), await connect()
+    await other.execute("BEGIN")
+    late = await send(ask, other)
+    (through,) = await send(ask, one)
+    assert await ask.call(one, "mark_all_read", recipient="u1", through=through) == 1
+    await other.execute("COMMIT")
+    assert await listed(ask, one, "unread") == late
 
 
 async def test_the_changes_of_one_recipient_are_in_the_order_of_their_commits(
