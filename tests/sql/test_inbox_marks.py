@@ -330,20 +330,20 @@ async def test_a_watermark_that_is_raised_over_them_changes_no_other_marks(
     connect: Any, ask: Any, function: str, verb: str
 ) -> None:
     connection = await connect()
-    ids = await send(ask, connection, 800)
+    ids = await send(ask, connection, 1500)
     for mark, number in (("archive", ids[0]), ("mark_seen", ids[1]), ("mark_read", ids[2])):
         await ask.call(connection, mark, recipient="u1", ids=[number])
     if verb != "seen":
         await ask.call(connection, "mark_all_seen", recipient="u1", through=ids[0])
     await connection.execute("SELECT belfry.keep('u1', belfry.settle())")
-    marks = "SELECT (id, seen, read, archived)::text FROM belfry.list_inbox('u1', {}, max_rows => 1000) WHERE id <= %s"
+    marks = "SELECT (id, seen, read, archived)::text FROM belfry.list_inbox('u1', {}, before => %s)"
     query = " UNION ALL ".join(marks.format(state) for state in ("'all'", "'archived'"))
-    before = await ask.column(connection, query, ids[2], ids[2])
+    before = await ask.column(connection, query, ids[3], ids[3])
     assert len(before) == 3
     await ask.call(connection, function, recipient="u1", ids=ids[3:700])
     assert (await ask.rows(connection, "inbox"))[0][f"{verb}_through"] >= ids[2]
-    assert await ask.column(connection, query, ids[2], ids[2]) == before
-    left = 799 - 697 * (verb == "archived")
+    assert await ask.column(connection, query, ids[3], ids[3]) == before
+    left = 1499 - 697 * (verb == "archived")
     assert await ask.value(connection, "SELECT total FROM belfry.counts('u1')") == left
 
 
