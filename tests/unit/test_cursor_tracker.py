@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from belfry.cursor import contains
+from belfry.owners import Owners
 from belfry.tracker import MAX_PROBED_RANGES, WIDE_PROBE_SECONDS, WIDE_RANGE_IDS, Tracker
 
 
@@ -247,6 +248,14 @@ def test_of_a_condemned_gap_only_what_the_poll_covered_dies():
     tracker.finish(probe, 30)
     assert tracker.gaps == ((31, 100),)
     assert tracker.backlog
+
+
+def test_owners_of_before_a_new_connection_are_not_those_of_after_it():
+    tracker = Tracker(9, [(3, 4)])
+    tracker.owners(["1/7"])
+    Owners().forget(tracker)
+    tracker.owners(["2/8"])
+    assert [probe.condemned for probe in tracker.plan(0.0).probes] == [False]
 
 
 def test_a_new_connection_forgets_the_owners():

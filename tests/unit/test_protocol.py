@@ -134,6 +134,21 @@ async def read_slowly(reader: asyncio.StreamReader, suspended: asyncio.Future[An
     return body
 
 
+async def test_a_socket_that_is_full_when_it_is_taken_over_takes_nothing_until_it_is_read():
+    async with Server() as server:
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send(sse.body(b"x" * 20_000_000))
+            await server.given.put(take_over(scope)(server.gone.set))  # type: ignore[arg-type]
+
+        server.server.config.loaded_app = app
+        connection, reader, _ = await server.connect()
+        assert connection.put(sse.chunk(b"refused")) is False
+        waits = asyncio.ensure_future(connection.send(sse.body(b"waits")))
+        assert b"refused" not in await read_slowly(reader, waits)
+
+
 async def test_abort_cuts_the_connection_at_once():
     async with Server() as server:
         connection, reader, _ = await server.connect()
@@ -263,6 +278,22 @@ async def test_who_leaves_while_its_response_waits_behind_another_one_that_it_di
         await asyncio.sleep(0.1)
         assert taken == [None]
         assert not server.connections
+
+
+async def test_who_only_waits_hears_that_the_client_has_left_though_another_request_came_behind():
+    heard = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        heard.set()
+
+    async with Server() as server:
+        server.server.config.loaded_app = app
+        _, writer = await server.reach(REQUEST)
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+        await eventually(heard.is_set)
 
 
 async def test_who_does_not_read_the_end_is_cut_off(monkeypatch: pytest.MonkeyPatch):
