@@ -201,9 +201,7 @@ def _cut(plan: Plan, page: int, rows: list[Row]) -> Found:
     ranged = [row for row in rows if row.branch == _RANGED]
     last = ranged[-1].id if len(ranged) >= LATE_PAGES * page else MAX_POSITION
     covered = tuple(
-        probe.hi
-        if probe.hi - probe.lo < FEW_IDS
-        else min(max(last, probe.lo - 1), _covered(probe.lo, probe.hi, ranged, page))
+        probe.hi if probe.hi - probe.lo < FEW_IDS else min(last, _covered(probe.lo, probe.hi, ranged, page))
         for probe in plan.probes
     )
     top = _covered(plan.head + 1, MAX_POSITION, fresh, page)

@@ -130,3 +130,18 @@ async def test_compressed_data_counts_by_its_full_size(connect: Any, ask: Any) -
     with pytest.raises(psycopg.Error) as refused:
         await connection.execute("SELECT belfry.send('u1', 'k', data => kept.data) FROM kept")
     assert_it_says(refused.value, "BF004")
+
+
+@pytest.mark.parametrize(
+    ("limit", "statement"),
+    [
+        ("setting_wake_mode", "UPDATE belfry.setting SET value = 'sometimes' WHERE name = 'wake_mode'"),
+        ("api_key_scopes", "INSERT INTO belfry.api_key (name, hash, scopes) VALUES ('a', repeat('0', 64), '{all}')"),
+    ],
+)
+async def test_an_operator_can_set_no_mode_and_no_scope_that_there_is_not(
+    connect: Any, limit: str, statement: str
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        await (await connect()).execute(statement.encode())
+    assert refused.value.diag.constraint_name == limit

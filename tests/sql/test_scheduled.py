@@ -212,6 +212,17 @@ async def test_two_callers_share_what_is_due_and_wait_for_nobody(connect: Any, a
     assert await ask.value(one, DUE) == 0
 
 
+async def test_of_two_who_schedule_with_one_key_at_once_one_does(connect: Any, ask: Any, until_it_waits: Any) -> None:
+    one, other = await connect(), await connect()
+    await one.execute("BEGIN")
+    number = await schedule(ask, one, dedupe_key="once")
+    again = f"SELECT belfry.send('u1', 'k', dedupe_key => 'once', deliver_at => '{LATER}')"
+    async with waiting(until_it_waits, other, again) as second:
+        await one.execute("COMMIT")
+    assert second.result() == [number]
+    assert len(await ask.rows(one, "scheduled")) == 1
+
+
 async def test_many_callers_at_once_send_each_thing_once(connect: Any, ask: Any) -> None:
     callers_ = [await connect() for _ in range(6)]
     for number in range(60):
