@@ -56,8 +56,10 @@ async def test_a_batch_is_answered_again_as_a_whole(api: Api):
 
 
 async def test_another_api_key_and_another_idempotency_key_are_another_request(api: Api):
-    ids = [(await post(api, BODY, *more)).json()["ids"][0] for more in (("k",), ("k", "send"), ("l",))]
+    requests = (("k",), ("k", "send"), ("l",))
+    ids = [(await post(api, BODY, *more)).json()["ids"][0] for more in requests]
     assert len(set(ids)) == 3
+    assert [(await post(api, BODY, *more)).json()["ids"][0] for more in requests] == ids
 
 
 async def test_what_was_refused_may_be_sent_again_with_the_same_key(api: Api):
