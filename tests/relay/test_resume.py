@@ -397,6 +397,21 @@ async def test_the_newest_row_gone_though_the_sequence_is_not_begins_a_new_epoch
     await eventually(lambda: belfry.relay.epoch != "")
 
 
+async def test_a_newest_row_that_retention_took_is_no_other_history(serve: Serve, connect: Any):
+    belfry = await serve()
+    client, writer = await belfry.live(), await connect()
+    sent = await send(writer, "old")
+    assert await client.titles(1) == ["old"]
+    await prune(writer, sent)
+    await writer.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'belfry relay' AND datname = current_database()"
+    )
+    await send(writer, "after the connection was lost")
+    assert await client.titles(1) == ["after the connection was lost"]
+    assert belfry.relay.epoch == ""
+
+
 # --- owed rows at attach -------------------------------------------------------------------------------------
 
 
