@@ -213,6 +213,8 @@ async def test_the_cookie_reads_and_from_our_own_page_and_a_known_one_changes(se
             sent = await send(api.writer, "mine")
             answer = await by_cookie(api, "POST", f"/v1/inbox/{sent}/read", None, {**JSON, "origin": origin})
             assert (answer.status_code, answer.json()["changed"]) == (200, 1), answer.text
+        typed = {"content-type": "Application/JSON; charset=utf-8", "origin": api.belfry.url}
+        assert (await by_cookie(api, "POST", f"/v1/inbox/{sent}/read", None, typed)).status_code == 200
         assert (await by_cookie(api, "GET", "/v1/inbox", None, {})).status_code == 200
 
 
