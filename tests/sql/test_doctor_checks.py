@@ -258,6 +258,8 @@ async def test_another_server_than_the_epoch_began_on_is_told(database: str, con
     assert (await look(database, server.epoch)).state == "warn"
     await owner.execute("UPDATE belfry.epoch SET system_identifier = NULL, timeline = NULL")
     assert (await look(database, server.epoch)).state == "ok"
+    await owner.execute("UPDATE belfry.epoch SET database = 1")
+    assert "another database" in (await look(database, server.epoch)).seen
 
 
 async def test_a_check_that_gets_no_answer_in_time_fails_and_the_next_goes_on(

@@ -130,17 +130,25 @@ async def connections(site: Site) -> Finding:
 
 
 KNOWN: LiteralString = """
-    SELECT epoch.token, epoch.system_identifier, epoch.timeline
-    FROM belfry.settled JOIN belfry.epoch ON epoch.token = settled.epoch
+    SELECT known.token, (to_jsonb(known) ->> 'database')::oid <> own.oid, known.system_identifier, known.timeline
+    FROM belfry.settled JOIN belfry.epoch AS known ON known.token = settled.epoch
+        JOIN pg_database AS own ON own.datname = current_database()
 """
 IDENTITY: LiteralString = """
     SELECT system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()
 """
 
 
+BEGINS = "nothing, if a relay is about to start: it begins a new epoch, and every client gets a reset"
+
+
 async def epoch(site: Site) -> Finding:
-    """This is the server on which the present history of the database began."""
-    token, *known = await site.row(KNOWN)
+    """This is the server, and the database, in which the present history began."""
+    token, elsewhere, *known = await site.row(KNOWN)
+    if elsewhere:
+        return warn(
+            "this is another database than the epoch was made in: a dump was restored, or it was copied", BEGINS
+        )
     try:
         found = await site.row(IDENTITY)
     except (errors.InsufficientPrivilege, errors.UndefinedFunction, errors.FeatureNotSupported):
@@ -151,6 +159,6 @@ async def epoch(site: Site) -> Finding:
     if known[0] is not None and known != list(found):
         return warn(
             "this is another server than the epoch was made on: a standby was promoted, or a backup restored",
-            "nothing, if a relay is about to start: it begins a new epoch, and every client gets a reset",
+            BEGINS,
         )
     return ok(f"{token or 'the first'}")
