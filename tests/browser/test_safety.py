@@ -188,15 +188,35 @@ def test_many_actions_and_tags_neither_run_nor_stretch(site: Site) -> None:
     harmless(page, site)
 
 
+LEAVE = """() => {
+  globalThis.notified = [];
+  globalThis.Notification = class { constructor(...all) { notified.push(all); } };
+  Notification.permission = 'granted';
+  Object.defineProperty(document, 'visibilityState', {get: () => 'hidden'});
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+LATE_LOCKS = """<script>
+  const { request } = LockManager.prototype;
+  LockManager.prototype.request = function (name, how, run) {
+    if (how.mode !== 'shared') return request.call(this, name, how, run);
+    return new Promise((done) => { globalThis.grant = done; }).then(() => request.call(this, name, how, run));
+  };
+</script>"""
+
+
+def test_a_page_that_is_left_as_soon_as_it_is_there_is_not_taken_for_looked_at(site: Site) -> None:
+    page = site.open(LATE_LOCKS + site.bell("desktop"), policy="")
+    until(lambda: page.evaluate("globalThis.grant !== undefined"))
+    page.evaluate(LEAVE)
+    page.evaluate("grant()")
+    until(lambda: page.evaluate("document.querySelector('belfry-bell').client?.snapshot.status") == "live")
+    site.send("Told")
+    until(lambda: page.evaluate("notified.length"))
+
+
 def test_the_desktop_is_told_text_and_no_picture_that_runs(site: Site) -> None:
     page = site.open(site.bell("desktop"))
-    page.evaluate("""() => {
-      globalThis.notified = [];
-      globalThis.Notification = class { constructor(...all) { notified.push(all); } };
-      Notification.permission = 'granted';
-      Object.defineProperty(document, 'visibilityState', {get: () => 'hidden'});
-      document.dispatchEvent(new Event('visibilitychange'));
-    }""")
+    page.evaluate(LEAVE)
     until(lambda: page.evaluate("document.querySelector('belfry-bell').client?.snapshot.status") == "live")
     site.send(
         MARKUP[0] * 100, body=MARKUP[1], actor=json.dumps({"name": "A", "avatar_url": "javascript:globalThis.ran=1"})

@@ -86,9 +86,9 @@ export class BelfryBell extends BelfryElement {
     });
     const look = () => {
       this.#unlook();
-      if (document.visibilityState === 'visible') {
-        locked({ mode: 'shared' }, () => new Promise((done) => { this.#unlook = () => done(null); }));
-      }
+      if (document.visibilityState !== 'visible') return;
+      const left = new Promise((done) => { this.#unlook = () => done(null); }); // maybe before the lock is there
+      locked({ mode: 'shared' }, () => left);
     };
     look();
     document.addEventListener('visibilitychange', look, { signal });
