@@ -21,7 +21,7 @@ LOCK_CLASS, LOCK_KEY = 1111837766, 5
 CHECK_SECONDS = 60.0
 FIRST_ROWS, MOST_ROWS, FEWEST_ROWS = 1000, 10_000, 100
 BATCH_SECONDS = 0.05
-REST = 9.0
+REST, MOST_REST_SECONDS = 9.0, 10.0
 
 
 class Pace:
@@ -32,8 +32,11 @@ class Pace:
         self.rest_seconds = 0.0
 
     def took(self, seconds: float) -> None:
-        """A batch has ended: what is busy gets smaller batches, and all others nine tenths of the time."""
-        self.rest_seconds = REST * seconds
+        """A batch has ended: what is busy gets smaller batches, and all others nine tenths of the time.
+
+        What took very long has waited for somebody, not worked.
+        """
+        self.rest_seconds = min(REST * seconds, MOST_REST_SECONDS)
         if seconds > BATCH_SECONDS:
             self.rows = max(FEWEST_ROWS, self.rows // 2)
         elif seconds < BATCH_SECONDS / 2:

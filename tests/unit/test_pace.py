@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from belfry.pruning import BATCH_SECONDS, FEWEST_ROWS, FIRST_ROWS, MOST_ROWS, REST, Pace
+from belfry.pruning import BATCH_SECONDS, FEWEST_ROWS, FIRST_ROWS, MOST_REST_SECONDS, MOST_ROWS, REST, Pace
 
 
 def test_a_quick_batch_is_followed_by_a_larger_one_and_a_slow_one_by_a_smaller_one() -> None:
@@ -31,6 +31,8 @@ def test_it_rests_in_proportion_to_what_a_batch_took() -> None:
         pace.took(seconds)
         assert pace.rest_seconds == REST * seconds
     assert REST >= 2, "others get most of the time"
+    pace.took(300.0)
+    assert pace.rest_seconds == MOST_REST_SECONDS, "it waited for five minutes, and worked for none"
 
 
 def test_a_batch_that_takes_any_time_for_its_rows_settles_at_the_wanted_one() -> None:
