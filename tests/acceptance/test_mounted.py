@@ -156,31 +156,32 @@ async def test_a_middleware_that_waits_after_it_wrote_makes_nothing_twice(databa
     await serving
 
 
-@pytest.mark.parametrize("path", ["/v1/inbox", "/ready", "/metrics", "/v1/stream"])
-async def test_a_host_that_forgets_the_lifespan_is_told_so(database: str, path: str) -> None:
+TOKEN = auth.mint(Config(secret=SECRET), "u1", 600)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "credential"),
+    [
+        ("GET", "/v1/stream", TOKEN),
+        ("GET", "/v1/inbox", TOKEN),
+        ("GET", "/ready", TOKEN),
+        ("GET", "/metrics", TOKEN),
+        ("GET", "/v1/notifications/1", "bf_key"),
+        ("POST", "/v1/notifications", "bf_key"),
+    ],
+)
+async def test_a_host_that_forgets_the_lifespan_is_told_so(
+    database: str, method: str, path: str, credential: str
+) -> None:
     from fastapi import FastAPI
 
     from belfry import create_app
 
     app = FastAPI()
     app.mount("/belfry", create_app(Config(database_url=database, secret=SECRET)))
-    token = auth.mint(Config(secret=SECRET), "u1", 600)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://host") as http:
-        answer = await http.get(f"/belfry{path}", headers={"authorization": f"Bearer {token}"})
-    assert answer.status_code == 503
-    assert "lifespan" in answer.json()["detail"]
-
-
-@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/notifications"), ("GET", "/v1/notifications/1")])
-async def test_where_the_lifespan_is_forgotten_a_backend_is_told_so_too(database: str, method: str, path: str) -> None:
-    from fastapi import FastAPI
-
-    from belfry import create_app
-
-    app = FastAPI()
-    app.mount("/belfry", create_app(Config(database_url=database, secret=SECRET)))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://host") as http:
-        answer = await http.request(method, f"/belfry{path}", headers={"authorization": "Bearer bf_key"}, json={})
+    headers = {"authorization": f"Bearer {credential}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://host", headers=headers) as http:
+        answer = await http.request(method, f"/belfry{path}", json={} if method == "POST" else None)
     assert answer.status_code == 503
     assert "lifespan" in answer.json()["detail"]
 
