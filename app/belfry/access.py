@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 
 from belfry import errors, keys
@@ -115,6 +116,14 @@ def api_key(request: Request[Any, Any, Any]) -> keys.ApiKey:
     return request.scope["state"]["api_key"]
 
 
+def held(state: State, name: str) -> Any:
+    """What the start has put into the state. Raises NotStarted before it, and where a host forgets the lifespan."""
+    found = state.get(name)
+    if found is None:
+        raise errors.NotStarted()
+    return found
+
+
 async def _require_scope(connection: Connection, scope: str) -> None:
     if _method(connection) == "OPTIONS":
         return
@@ -124,10 +133,7 @@ async def _require_scope(connection: Connection, scope: str) -> None:
         raise errors.Unauthorized(
             "there is no API key: send one as `Authorization: Bearer`; `belfry key create` makes one"
         )
-    pool = state.get("pool")
-    if pool is None:
-        raise errors.NotStarted()
-    async with pool.connection() as database:
+    async with held(state, "pool").connection() as database:
         found = await keys.find(database, key)
     if found is None or not found.scopes:
         raise errors.Unauthorized("that API key is unknown or revoked; `belfry key create` makes one")

@@ -6,13 +6,12 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 import uvicorn
 from litestar import Litestar
 from litestar.di import Provide
 
-from belfry import errors
+from belfry import access
 from belfry.web import health, problems
 
 
@@ -44,17 +43,10 @@ def _routes(app: Litestar) -> Litestar:
     return Litestar(
         [health.live, health.ready, health.metrics],
         dependencies={
-            "relay": Provide(lambda: _held(app, "relay"), sync_to_thread=False),
-            "figures": Provide(lambda: _held(app, "figures"), sync_to_thread=False),
+            "relay": Provide(lambda: access.held(app.state, "relay"), sync_to_thread=False),
+            "figures": Provide(lambda: access.held(app.state, "figures"), sync_to_thread=False),
         },
         exception_handlers=problems.HANDLERS,
         openapi_config=None,
         logging_config=None,
     )
-
-
-def _held(app: Litestar, name: str) -> Any:
-    found = app.state.get(name)
-    if found is None:
-        raise errors.NotStarted()
-    return found

@@ -88,8 +88,7 @@ class Reader:
         self, connection: queries.Connection, plan: Plan, seen: Tracker, arrivals: Arrivals, recent: Recent
     ) -> Snapshot:
         """The poll alone, or, when somebody waits, with all that letting them in needs: one snapshot for both."""
-        recipients = {stream.recipient for stream in arrivals}
-        if not recipients:
+        if not arrivals:
             found, state, members = await self._poll(connection, plan), None, dict[str, Member]()
             missed = Missed()
         else:

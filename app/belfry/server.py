@@ -262,13 +262,8 @@ def _draining(relay: Relay, drain_seconds: float) -> Generator[None]:
 
 
 def _held(name: str) -> Provide:
-    """What the start has put into the state; before it, and where a host never entered the lifespan, 503."""
-
     def give(state: State) -> Any:
-        found = state.get(name)
-        if found is None:
-            raise errors.NotStarted()
-        return found
+        return access.held(state, name)
 
     return Provide(give, sync_to_thread=False)
 

@@ -137,8 +137,6 @@ KNOWN: LiteralString = """
 IDENTITY: LiteralString = """
     SELECT system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()
 """
-
-
 BEGINS = "nothing, if a relay is about to start: it begins a new epoch, and every client gets a reset"
 
 

@@ -1,7 +1,7 @@
 /** Times as people say them. @import * as T from './elements.js' */
 const DAY = 864e5;
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
-const UNITS = [['year', 365 * DAY], ['month', 30 * DAY], ['week', 7 * DAY], ['day', DAY], ['hour', 36e5], ['minute', 6e4], ['second', 6e4]];
+const UNITS = [['year', 365 * DAY], ['month', 30 * DAY], ['week', 7 * DAY], ['day', DAY], ['hour', 36e5], ['minute', 6e4], ['second', 6e4]]; // of less than a minute there are none: now
 /** @type {Map<string, T.Formats>} */
 const made = new Map();
 
