@@ -339,7 +339,7 @@ async def test_what_has_expired_since_it_was_sent_is_not_replayed(serve: Serve, 
     await send(writer, "so that the cursor is not 0")
     client = await belfry.live()
     start = client.last_id
-    await writer.execute("SELECT belfry.send('u1', 'test', 'short', expires_at => now() + interval '0.5 s')")
+    await writer.execute("SELECT belfry.send('u1', 'test', 'short', expires_at => now() + interval '2 s')")
     await send(writer, "end")
     assert await client.titles(2) == ["short", "end"]
     await eventually_is(
